@@ -1,0 +1,1 @@
+"""One Xen host: SSH, toolstacks, xenstore, clones, leak check."""
