@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from harness.model import Arch, GuestKind, ToolstackName, XenVersion
@@ -19,8 +19,10 @@ __all__ = [
     "HostKind",
     "HostSpec",
     "Lab",
+    "NicModel",
     "SecretRef",
     "Tool",
+    "ToolName",
     "WinRmTransport",
 ]
 
@@ -64,6 +66,23 @@ class AddressSource(StrEnum):
     XENSTORE = "xenstore"  # attr/vif/0/ipv4/0, written by XENVIF
     CONSOLE = "console"  # a line "pvhck address 192.0.2.7" on the serial console
     FIXED = "fixed"
+
+
+class NicModel(StrEnum):
+    """The emulated twin of a guest's network interface."""
+
+    E1000 = "e1000"
+    RTL8139 = "rtl8139"
+    NONE = "none"  # a PV interface alone: no network before XENVIF works
+
+
+class ToolName(StrEnum):
+    """Workload programs."""
+
+    IPERF3 = "iperf3"
+    NTTTCP = "ntttcp"
+    DISKSPD = "diskspd"
+    FIO = "fio"
 
 
 @dataclass(frozen=True)
@@ -113,13 +132,13 @@ class HostSpec:
     controller: str = ""  # our address as guests see it; empty: guests cannot reach us
     iperf_peer: str = ""  # empty: dom0 itself
     max_guests: int = 2
-    xen: XenVersion | None = None  # simulated hosts only: the version to play
+    xen: XenVersion | None = None  # None: found out; a simulated host plays it
     faults: tuple[str, ...] = ()  # simulated hosts only
 
 
 @dataclass(frozen=True)
 class GuestTemplate:
-    """One ``[template NAME]`` section."""
+    """One ``[template NAME]`` section. ``image`` is a path on the host, see ``image_on``."""
 
     name: str
     guest: GuestKind
@@ -129,22 +148,28 @@ class GuestTemplate:
     firmware: Firmware = Firmware.BIOS
     memory_mib: int = 2048
     vcpus: int = 2
+    nic: NicModel = NicModel.E1000
     user: str = "Administrator"
     secret: SecretRef | None = None
     transport: WinRmTransport = WinRmTransport.HTTPS_NTLM
     certificate: CertificatePolicy = CertificatePolicy()
+    legacy_tls: bool = False  # TLS 1.0 and old ciphers: stock Windows 7 and 2008 R2
     address: AddressSource = AddressSource.LEASES
     fixed_address: str = ""
     hosts: tuple[str, ...] = ()  # empty: every host that can
     extra: Mapping[str, str] = field(default_factory=dict)  # xl keys as they stand in hosts.ini
     faults: tuple[str, ...] = ()  # simulated guests only
 
+    def image_on(self, host: HostSpec) -> PurePosixPath:
+        """Where the image lies on a host: relative paths start at the host's storage."""
+        return PurePosixPath(host.storage) / self.image
+
 
 @dataclass(frozen=True)
 class Tool:
     """One workload program of ``[tools]`` for an architecture, by path and hash."""
 
-    name: Literal["iperf3", "ntttcp", "diskspd", "fio"]
+    name: ToolName
     arch: Arch
     path: Path
     sha256: str
