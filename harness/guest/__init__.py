@@ -1,0 +1,1 @@
+"""One guest: the WinRM channel, typed calls, file transfer, life and death."""

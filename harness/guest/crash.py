@@ -1,0 +1,89 @@
+"""Did the guest crash? Looked at from the host and from the guest, before and after a test."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from harness.errors import ChannelError, GuestCrashed, GuestError, InfrastructureError
+from harness.guest.guest import Guest
+from harness.model import GuestKind
+
+__all__ = ["CrashWatch"]
+
+# xen.sys writes bugchecks to port 0xE9, the hypervisor shows them as guest lines
+# (win-xenbus src/xen/bug_check.c; facts/pv-drivers.md 7).
+_BUGCHECK = re.compile(r"\(d(?P<domid>\d+)\).*XEN\|BUGCHECK")
+# Under TCG a nested guest now and then restarts by itself (facts/nested-xen.md): the lab's fault.
+_TRIPLE_FAULT = re.compile(r"d(?P<domid>\d+)v\d+ Triple fault")
+
+
+@dataclass(frozen=True)
+class _View:
+    """What there was of crashes at one time; None where the guest could not be asked."""
+
+    bugchecks: int
+    triple_faults: int
+    dumps: frozenset[tuple[str, str]] | None
+    record: int | None
+
+
+class CrashWatch:
+    """Made before a test; ``check`` after it."""
+
+    def __init__(self, guest: Guest) -> None:
+        self._guest = guest
+        self._before = self._look()
+        self._stops_of_ours = False
+
+    def allow_unclean_stop(self) -> None:
+        """The test itself takes the domain away: the guest's log will say so, and that is no crash."""
+        self._stops_of_ours = True
+
+    def check(self) -> None:
+        """Raise what is found.
+
+        Raises:
+            GuestCrashed: the domain is in state c, or there are new dumps, bugchecks or unclean stops.
+            InfrastructureError: the nested lab restarted the guest (triple fault under TCG).
+        """
+        guest = self._guest
+        domain = guest.host.toolstack.find(guest.name)
+        if domain is not None and domain.crashed:
+            raise GuestCrashed(f"{guest.name} crashed: its domain is in state c")
+        after = self._look()
+        if after.triple_faults > self._before.triple_faults and guest.kind is GuestKind.STAND_IN:
+            raise InfrastructureError(
+                f"host {guest.host.name}: the emulated processor triple-faulted during this test"
+            )
+        if after.bugchecks > self._before.bugchecks:
+            raise GuestCrashed(f"{guest.name}: a bugcheck in the hypervisor's log")
+        if after.dumps is not None and self._before.dumps is not None:
+            new = sorted(path for path, _ in after.dumps - self._before.dumps)
+            if new:
+                raise GuestCrashed(f"{guest.name}: new crash dumps: {', '.join(new)}")
+        if self._before.record is not None and after.record is not None:
+            self._check_log(self._before.record)
+
+    def _check_log(self, record: int) -> None:
+        stops = self._guest.operations.stop_events(record=record)
+        if stops.bugchecks:
+            raise GuestCrashed(f"{self._guest.name}: its log tells of {stops.bugchecks} bugcheck(s)")
+        if stops.unclean and not self._stops_of_ours:
+            raise GuestCrashed(f"{self._guest.name}: its log tells of {stops.unclean} unclean stop(s)")
+
+    def _look(self) -> _View:
+        log = self._guest.host.toolstack.dmesg()
+        dumps, record = self._ask_guest()
+        return _View(len(_BUGCHECK.findall(log)), len(_TRIPLE_FAULT.findall(log)), dumps, record)
+
+    def _ask_guest(self) -> tuple[frozenset[tuple[str, str]] | None, int | None]:
+        if self._guest.host.toolstack.find(self._guest.name) is None:
+            return None, None
+        try:
+            operations = self._guest.operations
+            dumps = frozenset((dump.path, dump.modified_utc) for dump in operations.dump_files())
+            return dumps, operations.event_mark().record
+        except (ChannelError, GuestError, InfrastructureError):
+            # a guest that cannot be asked is judged by what its host shows
+            return None, None

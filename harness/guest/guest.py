@@ -1,0 +1,307 @@
+"""One guest: its domain, the way to it, and how far it has come."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import socket
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+from harness.deadline import Deadline, Done, NotYet, wait_until
+from harness.errors import (
+    ChannelError,
+    GuestAuthFailed,
+    GuestCrashed,
+    GuestError,
+    GuestHung,
+    GuestUnreachable,
+    InfrastructureError,
+)
+from harness.guest.calls import operations_over
+from harness.guest.channel import ExchangeLog, WinRmChannel
+from harness.guest.winrm import Endpoint, default_port, identify, peer_fingerprint
+from harness.host.address import GuestPlace, find_address
+from harness.host.domain import DomainSpec
+from harness.host.host import Host
+from harness.host.toolstack.protocol import NoSuchDomain
+from harness.host.tunnel import Tunnel
+from harness.lab import GuestTemplate
+from harness.model import GuestKind
+from harness.operations import GuestOperations, Operation
+
+__all__ = ["Guest", "GuestState", "Login"]
+
+_DIRECT_S = 2.0
+_OFF_S = 300
+_PROBE_S = 20
+
+
+class GuestState(StrEnum):
+    """How far a guest has come; ``broken`` is never left."""
+
+    OFF = "off"
+    BOOTED = "booted"
+    REACHABLE = "reachable"
+    DRIVERS = "drivers"
+    VERIFIED = "verified"
+    BROKEN = "broken"
+
+
+@dataclass(frozen=True)
+class Login:
+    """User and password for a guest's WinRM; made where the secret is resolved."""
+
+    user: str
+    password: str
+
+    def __repr__(self) -> str:
+        return f"Login({self.user!r}, <hidden>)"
+
+
+class Guest:
+    """A guest on a host. For the thread that made it.
+
+    ``operations`` works from ``wait_ready`` on; what goes wrong on the way there is
+    sorted by ``explain``: a silent guest whose host answers is the guest's fault.
+    """
+
+    def __init__(self, host: Host, template: GuestTemplate, domain: DomainSpec, login: Login) -> None:
+        self.host = host
+        self.template = template
+        self.domain = domain
+        self.state = GuestState.OFF
+        self.log = ExchangeLog()
+        self.address = ""
+        self.boot_id = ""
+        self.warnings: list[str] = []
+        self._login = login
+        self._fingerprint = template.certificate.fingerprint
+        self._tunnel: Tunnel | None = None
+        self._channel: WinRmChannel | None = None
+        self._answered = False
+
+    # -- what it is
+
+    @property
+    def name(self) -> str:
+        """The domain's name."""
+        return self.domain.name
+
+    @property
+    def kind(self) -> GuestKind:
+        """Windows, the stand-in, or simulated."""
+        return self.template.guest
+
+    @property
+    def mac(self) -> str:
+        """The MAC address of the first interface."""
+        return self.domain.nics[0].mac
+
+    @property
+    def domid(self) -> int:
+        """The domain's number now; another one after each reboot.
+
+        Raises:
+            NoSuchDomain: it is not there.
+        """
+        found = self.host.toolstack.find(self.name)
+        if found is None:
+            raise NoSuchDomain(f"host {self.host.name}: there is no domain {self.name}")
+        return found.domid
+
+    @property
+    def store(self) -> str:
+        """The domain's folder in xenstore, now."""
+        return f"/local/domain/{self.domid}"
+
+    def deadline(self, seconds: float) -> Deadline:
+        """A deadline scaled by the host's time factor."""
+        return Deadline.after(seconds * self.host.spec.time_factor)
+
+    # -- life and death
+
+    def start(self, *, paused: bool = False) -> None:
+        """Make the domain."""
+        self.host.toolstack.create(self.domain, paused=paused)
+        self.state = GuestState.BOOTED
+
+    def wait_ready(self, deadline: Deadline, *, old_boot: str = "") -> str:
+        """Wait until WinRM answers and the boot is another one than ``old_boot``; gives its id.
+
+        Raises:
+            WaitTimedOut: it did not come; says how far it got.
+            GuestCrashed: the domain crashed meanwhile.
+            GuestAuthFailed: WinRM refuses us: waiting would not help.
+        """
+
+        def probe() -> Done[str] | NotYet:
+            domain = self.host.toolstack.find(self.name)
+            if domain is None:
+                return NotYet("the domain is not there")
+            if domain.crashed:
+                raise GuestCrashed(f"{self.name} crashed while it booted")
+            try:
+                boot = self._look()
+            except GuestAuthFailed:
+                raise
+            except ChannelError as error:
+                self.disconnect()
+                return NotYet(str(error))
+            return NotYet(f"still boot {boot}") if boot == old_boot else Done(boot)
+
+        subject = f"{self.name} answers by WinRM" + (" after its reboot" if old_boot else "")
+        self.boot_id = wait_until(probe, subject=subject, deadline=deadline, interval_s=0.25)
+        self._answered = True
+        self.state = GuestState.REACHABLE if self.state in {GuestState.OFF, GuestState.BOOTED} else self.state
+        return self.boot_id
+
+    def wait_off(self, deadline: Deadline) -> None:
+        """Wait until the domain has left the toolstack's list (it is listed while it goes down)."""
+
+        def probe() -> Done[None] | NotYet:
+            domain = self.host.toolstack.find(self.name)
+            if domain is None:
+                return Done(None)
+            if domain.crashed:
+                raise GuestCrashed(f"{self.name} crashed while it shut down")
+            return NotYet(f"still listed: {domain}")
+
+        wait_until(
+            probe, subject=f"{self.name} leaves the list of domains", deadline=deadline, interval_s=0.1
+        )
+        self.disconnect()
+        self.state = GuestState.OFF
+
+    def kill(self) -> None:
+        """Take the domain away at once, if it is there: for teardown and for tests of unclean stops."""
+        self.disconnect()
+        with contextlib.suppress(NoSuchDomain):
+            self.host.toolstack.destroy(self.name)
+        self.state = GuestState.OFF
+
+    def break_(self) -> None:
+        """Nothing more is expected of this guest: the next test gets a fresh one."""
+        self.state = GuestState.BROKEN
+
+    # -- the way to it
+
+    @property
+    def operations(self) -> GuestOperations:
+        """Typed operations, over a channel that is opened when needed."""
+        return operations_over(_Explained(self), time_factor=self.host.spec.time_factor)
+
+    def disconnect(self) -> None:
+        """Close the channel and the tunnel; the next operation opens new ones."""
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None
+        if self._tunnel is not None:
+            self._tunnel.close()
+            self._tunnel = None
+
+    def channel(self) -> WinRmChannel:
+        """The channel, made if there is none.
+
+        Raises:
+            GuestUnreachable: the address is not known yet, or nobody answers there.
+        """
+        if self._channel is None:
+            self._channel = WinRmChannel(self._endpoint(), warn=self._warn)
+            self._channel.log = self.log
+        return self._channel
+
+    def explain(self, error: ChannelError) -> Exception:
+        """Whose fault a broken channel is: looks at the host, the domain and signs of life.
+
+        Gives the exception to raise; a host that does not answer raises by itself.
+        """
+        before = self.host.toolstack.find(self.name)
+        if before is None:
+            return GuestCrashed(f"{self.name} is gone from its host though nobody stopped it; {error}")
+        if before.crashed:
+            return GuestCrashed(f"{self.name} crashed; {error}")
+        if isinstance(error, GuestAuthFailed) or not self._answered:
+            return InfrastructureError(f"{self.name} has never answered in this run: {error}")
+        after = self.host.toolstack.find(self.name)
+        if after is not None and after.cpu_s > before.cpu_s:
+            return GuestError(f"{self.name} lost its network: it runs on, but WinRM is silent: {error}")
+        return GuestHung(f"{self.name} is silent although its host answers: {error}")
+
+    # -- inner parts
+
+    def _look(self) -> str:
+        channel = self.channel()
+        identify(channel.endpoint)
+        return operations_over(channel, time_factor=self.host.spec.time_factor).boot_id().boot_id
+
+    def _endpoint(self) -> Endpoint:
+        place = GuestPlace(self.name, self.mac, self.domain.console_log, self.template.fixed_address)
+        address = find_address(self.host.shell, self.host.toolstack, self.template.address, place)
+        if address is None:
+            raise GuestUnreachable(f"{self.name} has no address yet ({self.template.address})")
+        self.address = address
+        remote = default_port(self.template.transport)
+        reach, port = (
+            (address, remote) if _answers(address, remote) else ("127.0.0.1", self._through(address))
+        )
+        endpoint = Endpoint(
+            address=reach,
+            port=port,
+            transport=self.template.transport,
+            user=self._login.user,
+            password=self._login.password,
+            legacy_tls=self.template.legacy_tls,
+        )
+        if endpoint.secure:
+            endpoint = replace(endpoint, fingerprint=self._pin(endpoint))
+        return endpoint
+
+    def _pin(self, endpoint: Endpoint) -> str:
+        if not self._fingerprint:
+            # trust on first use, for this guest's life: a clone's certificate names another host
+            self._fingerprint = peer_fingerprint(
+                endpoint.address, endpoint.port, legacy_tls=endpoint.legacy_tls
+            )
+        return self._fingerprint
+
+    def _through(self, address: str) -> int:
+        if self._tunnel is None:
+            self._tunnel = self.host.shell.tunnel(address, default_port(self.template.transport))
+        return self._tunnel.port
+
+    def _warn(self, text: str) -> None:
+        self.warnings.append(text)
+
+
+class _Explained:
+    """``GuestChannel`` whose failures have been looked into."""
+
+    def __init__(self, guest: Guest) -> None:
+        self._guest = guest
+        self.log = guest.log
+
+    def call(self, operation: Operation, params: dict[str, Any], deadline: Deadline) -> Any:
+        try:
+            return self._guest.channel().call(operation, params, deadline)
+        except ChannelError as error:
+            self._guest.disconnect()
+            raise self._guest.explain(error) from error
+
+    def close(self) -> None:
+        self._guest.disconnect()
+
+
+def mac_for(run_id: str, number: int, index: int = 0) -> str:
+    """A MAC address of Xen's range for a run's guest: the same for the same arguments."""
+    digest = hashlib.sha256(f"{run_id}/{number}/{index}".encode()).digest()
+    return "00:16:3e:" + ":".join(f"{byte:02x}" for byte in digest[:3])
+
+
+def _answers(address: str, port: int) -> bool:
+    try:
+        with socket.create_connection((address, port), timeout=_DIRECT_S):
+            return True
+    except OSError:
+        return False
