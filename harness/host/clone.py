@@ -1,0 +1,95 @@
+"""How a template's image becomes a guest's disk."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from harness.errors import OutputNotUnderstood, ProvisioningFailed
+from harness.host.ssh import SshShell
+from harness.lab import CloneMethod
+from harness.model import CommandResult
+
+__all__ = ["CloneStrategy", "ClonedDisk", "FullCopy", "Overlay", "choose_strategy"]
+
+_COPY_S = 3600
+_OVERLAY_S = 60
+_NOT_FOUND = 127
+
+
+@dataclass(frozen=True)
+class ClonedDisk:
+    """A disk of a guest's own on its host."""
+
+    path: str
+    image_format: Literal["raw", "qcow2"]
+
+
+class CloneStrategy(Protocol):
+    """A way to make a disk from a template's image."""
+
+    def clone(self, image: str, target: str) -> ClonedDisk:
+        """Make ``target`` from ``image``; the image is never written to.
+
+        Raises:
+            ProvisioningFailed: the image is missing, or the host has no room.
+        """
+
+
+class Overlay:
+    """A qcow2 file with the template as backing file: quick, small, needs qemu-img."""
+
+    def __init__(self, shell: SshShell) -> None:
+        self._shell = shell
+
+    def clone(self, image: str, target: str) -> ClonedDisk:
+        """See ``CloneStrategy.clone``."""
+        backing = _image_format(self._shell, image)
+        command = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", backing, "-b", image, target]
+        _succeed(self._shell, self._shell.run(command, timeout_s=_OVERLAY_S), image)
+        return ClonedDisk(target, "qcow2")
+
+
+class FullCopy:
+    """The whole image once more: slow and large, needs nothing but cp."""
+
+    def __init__(self, shell: SshShell) -> None:
+        self._shell = shell
+
+    def clone(self, image: str, target: str) -> ClonedDisk:
+        """See ``CloneStrategy.clone``."""
+        command = ["cp", "--sparse=always", image, target]
+        _succeed(self._shell, self._shell.run(command, timeout_s=_COPY_S), image)
+        return ClonedDisk(target, "qcow2" if image.endswith(".qcow2") else "raw")
+
+
+def choose_strategy(shell: SshShell) -> CloneStrategy:
+    """The strategy of the host's section; ``auto`` takes overlays where qemu-img is there."""
+    method = shell.spec.clone
+    if method is CloneMethod.AUTO:
+        has_tool = shell.run(["qemu-img", "--version"], repeatable=True).rc != _NOT_FOUND
+        method = CloneMethod.OVERLAY if has_tool else CloneMethod.COPY
+    return Overlay(shell) if method is CloneMethod.OVERLAY else FullCopy(shell)
+
+
+def _image_format(shell: SshShell, image: str) -> Literal["raw", "qcow2"]:
+    result = shell.run(["qemu-img", "info", "--output=json", image], repeatable=True)
+    _succeed(shell, result, image)
+    try:
+        name = json.loads(result.stdout)["format"]
+    except (ValueError, KeyError) as error:
+        raise OutputNotUnderstood(f"qemu-img info {image}: {error!r}", text=result.stdout) from error
+    if name not in {"raw", "qcow2"}:
+        raise ProvisioningFailed(
+            f"host {shell.spec.name}: {image} is {name}", mend="convert it: qemu-img convert -O qcow2"
+        )
+    return "qcow2" if name == "qcow2" else "raw"
+
+
+def _succeed(shell: SshShell, result: CommandResult, image: str) -> None:
+    if not result.ok:
+        raise ProvisioningFailed(
+            f"host {shell.spec.name}: cannot clone {image}: {result.describe()}",
+            mend=f"is the image there, and is there room? df -h {shell.spec.storage}",
+        )

@@ -1,0 +1,224 @@
+"""Logging in to a host: keys, passwords, host keys, jump hosts, old servers."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import paramiko
+
+from harness.errors import ConfigurationError, HostAuthFailed, HostKeyProblem, HostUnreachable
+from harness.lab import HostSpec, SecretRef
+
+__all__ = [
+    "Credentials",
+    "Login",
+    "fetch_host_key",
+    "fingerprint",
+    "known_hosts_file",
+    "open_client",
+    "trust",
+]
+
+_CONNECT_S = 15
+_KEEPALIVE_S = 15
+
+# What only servers of the Xen 3.4 era need (OpenSSH 4 to 6): refused unless legacy_ssh is on.
+_SHA1_ONLY = {
+    "kex": [
+        "diffie-hellman-group14-sha1",
+        "diffie-hellman-group1-sha1",
+        "diffie-hellman-group-exchange-sha1",
+    ],
+    "keys": ["ssh-rsa", "ssh-dss"],
+    "pubkeys": ["ssh-rsa", "ssh-dss"],
+}
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """How a secret reference becomes a password; the secret itself is never kept here."""
+
+    reveal: Callable[[SecretRef], str]
+
+
+@dataclass(frozen=True)
+class Login:
+    """A host and how its secrets are found."""
+
+    spec: HostSpec
+    credentials: Credentials
+
+
+def known_hosts_file(spec: HostSpec) -> Path:
+    """Where the host's key is recorded: the section's own file or the user's for pvhck."""
+    return spec.known_hosts or Path.home() / ".config" / "pvhck" / "known_hosts"
+
+
+def open_client(login: Login) -> paramiko.SSHClient:
+    """Connect and log in.
+
+    Raises:
+        ConfigurationError: the key file is missing or cannot be read.
+        HostUnreachable: no connection.
+        HostKeyProblem: the host's key is unknown or another one.
+        HostAuthFailed: key and password are refused.
+    """
+    spec = login.spec
+    client = paramiko.SSHClient()
+    client.set_missing_host_key_policy(paramiko.RejectPolicy())
+    known = known_hosts_file(spec)
+    if known.exists():
+        client.load_host_keys(str(known))
+    try:
+        client.connect(
+            spec.address,
+            port=spec.port,
+            username=spec.user,
+            pkey=_load_key(spec),
+            password=login.credentials.reveal(spec.password) if spec.password else None,
+            sock=_jump(login) if spec.jump else None,
+            timeout=_CONNECT_S * spec.time_factor,
+            banner_timeout=_CONNECT_S * spec.time_factor,
+            auth_timeout=_CONNECT_S * spec.time_factor,
+            allow_agent=spec.key_file is None and spec.password is None,
+            look_for_keys=spec.key_file is None and spec.password is None,
+            disabled_algorithms=None if spec.legacy_ssh else _SHA1_ONLY,
+        )
+    except paramiko.BadHostKeyException as error:
+        client.close()
+        raise HostKeyProblem(
+            f"host {spec.name}: its key has changed: now {fingerprint(error.key)}, "
+            f"recorded {fingerprint(error.expected_key)}",
+            mend=f"if the host was really reinstalled: pvhck lab trust {spec.name}",
+        ) from error
+    except paramiko.AuthenticationException as error:
+        client.close()
+        means = (
+            f"key {spec.key_file}"
+            if spec.key_file
+            else "password"
+            if spec.password
+            else "any key of the agent"
+        )
+        raise HostAuthFailed(
+            f"host {spec.name}: {spec.user}@{spec.address} does not accept {means}",
+            mend=f"try: ssh -p {spec.port} {spec.user}@{spec.address}",
+        ) from error
+    except paramiko.SSHException as error:
+        client.close()
+        raise _explain(spec, error, known) from error
+    except (OSError, EOFError) as error:
+        client.close()
+        raise _unreachable(spec, error) from error
+    transport = client.get_transport()
+    if transport is not None:
+        transport.set_keepalive(_KEEPALIVE_S)
+    return client
+
+
+def fetch_host_key(spec: HostSpec) -> paramiko.PKey:
+    """The key a host shows now, without logging in.
+
+    Raises:
+        HostUnreachable: no connection, or no common algorithms.
+    """
+    try:
+        sock = socket.create_connection((spec.address, spec.port), timeout=_CONNECT_S * spec.time_factor)
+    except OSError as error:
+        raise _unreachable(spec, error) from error
+    transport = paramiko.Transport(sock, disabled_algorithms=None if spec.legacy_ssh else _SHA1_ONLY)
+    try:
+        transport.start_client(timeout=_CONNECT_S * spec.time_factor)
+        return transport.get_remote_server_key()
+    except paramiko.SSHException as error:
+        raise _explain(spec, error, known_hosts_file(spec)) from error
+    finally:
+        transport.close()
+
+
+def trust(spec: HostSpec, key: paramiko.PKey) -> Path:
+    """Record a host's key in its known_hosts file, in place of any other; gives the file."""
+    path = known_hosts_file(spec)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    keys = paramiko.HostKeys(str(path)) if path.exists() else paramiko.HostKeys()
+    name = _known_name(spec)
+    if name in keys:
+        del keys[name]
+    keys.add(name, key.get_name(), key)
+    keys.save(str(path))
+    return path
+
+
+def fingerprint(key: paramiko.PKey) -> str:
+    """A key as ssh-keygen -l shows it."""
+    digest = base64.b64encode(hashlib.sha256(key.asbytes()).digest()).decode().rstrip("=")
+    return f"{key.get_name()} SHA256:{digest}"
+
+
+def _known_name(spec: HostSpec) -> str:
+    return spec.address if spec.port == 22 else f"[{spec.address}]:{spec.port}"  # noqa: PLR2004  # ssh's port
+
+
+def _load_key(spec: HostSpec) -> paramiko.PKey | None:
+    if spec.key_file is None:
+        return None
+    if not spec.key_file.exists():
+        raise ConfigurationError(
+            f"host {spec.name}: key file {spec.key_file} does not exist",
+            mend=f"make one: ssh-keygen -t ed25519 -f {spec.key_file}; then ssh-copy-id it to the host",
+        )
+    try:
+        return paramiko.PKey.from_path(spec.key_file)
+    except (paramiko.SSHException, ValueError, OSError) as error:
+        raise ConfigurationError(
+            f"host {spec.name}: key file {spec.key_file} cannot be used: {error}",
+            mend="name an unencrypted private key, or load the key into ssh-agent and leave `key` out",
+        ) from error
+
+
+def _jump(login: Login) -> paramiko.Channel:
+    spec = login.spec
+    user, _, place = spec.jump.rpartition("@")
+    address, _, port = place.partition(":")
+    hop = HostSpec(
+        name=f"{spec.name} (jump {spec.jump})",
+        kind=spec.kind,
+        address=address,
+        port=int(port or 22),
+        user=user or spec.user,
+        key_file=spec.key_file,
+        password=spec.password,
+        known_hosts=spec.known_hosts,
+        legacy_ssh=spec.legacy_ssh,
+        time_factor=spec.time_factor,
+    )
+    transport = open_client(Login(hop, login.credentials)).get_transport()
+    if transport is None:
+        raise HostUnreachable(f"{hop.name}: the connection closed at once")
+    return transport.open_channel("direct-tcpip", (spec.address, spec.port), ("127.0.0.1", 0))
+
+
+def _explain(spec: HostSpec, error: paramiko.SSHException, known: Path) -> HostUnreachable | HostKeyProblem:
+    if "not found in known_hosts" in str(error):
+        return HostKeyProblem(
+            f"host {spec.name}: its key is not in {known}",
+            mend=f"look at it and record it: pvhck lab trust {spec.name}",
+        )
+    if isinstance(error, paramiko.ssh_exception.IncompatiblePeer):
+        return HostUnreachable(
+            f"host {spec.name}: no common SSH algorithm: {error}",
+            mend="for an OpenSSH older than 7 set legacy_ssh = yes in its section",
+        )
+    return _unreachable(spec, error)
+
+
+def _unreachable(spec: HostSpec, error: Exception) -> HostUnreachable:
+    return HostUnreachable(
+        f"host {spec.name}: no SSH connection to {spec.address}:{spec.port}: {error or type(error).__name__}",
+        mend=f"is it up, and is this its address? try: ssh -p {spec.port} {spec.user}@{spec.address}",
+    )

@@ -1,0 +1,1 @@
+"""Toolstacks: the protocol and its implementations."""

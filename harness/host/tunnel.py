@@ -1,0 +1,92 @@
+"""A port on our loopback whose connections go through SSH to somewhere the host can reach."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import threading
+from collections.abc import Callable
+from typing import Self
+
+import paramiko
+
+__all__ = ["Tunnel"]
+
+_CHUNK = 1 << 16
+
+
+class Tunnel:
+    """Listens on 127.0.0.1; ``port`` is the local port. Close it, or use it as a context."""
+
+    def __init__(self, connect: Callable[[], paramiko.Channel]) -> None:
+        self._connect = connect
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self._open: set[socket.socket] = set()
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._accept, name=f"tunnel-{self.port}", daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop listening and cut what is connected."""
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)  # wakes the accepting thread
+        self._listener.close()
+        with self._lock:
+            connected = tuple(self._open)
+        for sock in connected:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+        self._thread.join(timeout=5)
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                sock, _ = self._listener.accept()
+            except OSError:
+                return
+            with self._lock:
+                self._open.add(sock)
+            threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
+
+    def _serve(self, sock: socket.socket) -> None:
+        try:
+            # a refused far end becomes a closed connection here, as it would without the tunnel
+            channel = self._connect()
+        except Exception:  # noqa: BLE001  # paramiko raises many kinds; all mean "not connected"
+            self._forget(sock)
+            return
+        try:
+            _pump(sock, channel)
+        finally:
+            channel.close()
+            self._forget(sock)
+
+    def _forget(self, sock: socket.socket) -> None:
+        with self._lock:
+            self._open.discard(sock)
+        sock.close()
+
+
+def _pump(sock: socket.socket, channel: paramiko.Channel) -> None:
+    with contextlib.suppress(OSError, EOFError):
+        while True:
+            ends: list[socket.socket | paramiko.Channel] = [sock, channel]
+            readable, _, _ = select.select(ends, [], [])
+            if channel in readable:
+                data = channel.recv(_CHUNK)
+                if not data:
+                    return
+                sock.sendall(data)
+            if sock in readable:
+                data = sock.recv(_CHUNK)
+                if not data:
+                    return
+                channel.sendall(data)
