@@ -1,0 +1,40 @@
+# What each target does stands in README.md and CONTRIBUTING.md.
+PY := .venv/bin/python
+LOCK := .venv/bin/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras \
+        --no-emit-index-url --no-emit-trusted-host --no-emit-find-links
+
+.PHONY: demo test demo-xen test-xen check bench lock clean
+
+demo:
+	@tools/setup.sh runtime
+	@.venv/bin/pvhck run --hosts hosts.ini --profile smoke --build synthetic
+
+test:
+	@tools/setup.sh dev
+	@$(PY) -m pytest tests -m "not xen"
+
+demo-xen:
+	@tools/setup.sh runtime
+	@.venv/bin/pvhck lab xen demo
+
+test-xen:
+	@tools/setup.sh dev
+	@$(PY) -m pytest tests/xen tests/contract --pv-real-xen $(XEN_TESTS)
+
+check:
+	@tools/setup.sh dev
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports --no-cache
+	@$(PY) -m harness.guest.agent.lint
+
+bench:
+	@tools/setup.sh dev
+	@$(PY) -m benchmarks
+
+lock:
+	@for list in runtime build dev libvirt; do $(LOCK) -o requirements/$$list.txt requirements/$$list.in; done
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .hypothesis *.egg-info
