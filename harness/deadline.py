@@ -17,6 +17,8 @@ __all__ = ["Deadline", "Done", "NotYet", "WaitTimedOut", "wait_until"]
 
 T = TypeVar("T")
 
+_FIRST_PAUSE = 16  # what is quick is seen at once: pauses double from a sixteenth on
+
 
 class WaitTimedOut(HarnessError):
     """A wait ended without what it awaited."""
@@ -76,7 +78,7 @@ def wait_until(
     deadline: Deadline,
     interval_s: float = 0.5,
 ) -> T:
-    """Call ``probe`` every ``interval_s`` seconds until it is done.
+    """Call ``probe`` until it is done, first after short pauses, at last every ``interval_s`` seconds.
 
     The probe is called at least once, and once more at the deadline itself, so
     that what arrives during the last pause still counts. What the probe raises
@@ -85,6 +87,7 @@ def wait_until(
     Raises:
         WaitTimedOut: the deadline passed; names ``subject`` and the last ``NotYet``.
     """
+    pause_s = interval_s / _FIRST_PAUSE
     while True:
         last_round = deadline.expired
         answer = probe()
@@ -92,4 +95,5 @@ def wait_until(
             return answer.value
         if last_round:
             raise WaitTimedOut(subject, deadline.seconds, answer.seen)
-        time.sleep(min(interval_s, deadline.remaining))
+        time.sleep(min(pause_s, deadline.remaining))
+        pause_s = min(2 * pause_s, interval_s)
