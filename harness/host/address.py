@@ -20,7 +20,8 @@ _LEASE_FILES = (
     "/var/lib/dhcp/dhcpd.leases",
     "/var/lib/dhcpd/dhcpd.leases",
 )
-_ISC_LEASE = re.compile(r"lease\s+(?P<ip>\S+)\s*\{(?P<body>[^}]*)\}")
+# the closing brace stands on a line of its own: client ids may hold one
+_ISC_LEASE = re.compile(r"^lease\s+(?P<ip>\S+)\s*\{(?P<body>.*?)^\}", re.MULTILINE | re.DOTALL)
 _LIBVIRT_LEASE = re.compile(r'"ip-address":\s*"(?P<ip>[^"]+)"[^}]*?"mac-address":\s*"(?P<mac>[^"]+)"')
 _CONSOLE = re.compile(r"pvhck address (\S+)")
 
@@ -41,7 +42,7 @@ def find_address(
     """The guest's address by the given source, None while it is not known."""
     match source:
         case AddressSource.FIXED:
-            return place.fixed_address
+            return place.fixed_address or None
         case AddressSource.LEASES:
             text = shell.run(["cat", *_LEASE_FILES], repeatable=True).stdout
             return parse_leases(text, place.mac)
@@ -53,7 +54,8 @@ def find_address(
             domain = toolstack.find(place.domain)
             if domain is None:
                 return None
-            return Xenstore(shell).find(f"/local/domain/{domain.domid}/attr/vif/0/ipv4/0")
+            value = Xenstore(shell).find(f"/local/domain/{domain.domid}/attr/vif/0/ipv4/0")
+            return value if value is not None and _is_address(value) else None
 
 
 def parse_leases(text: str, mac: str) -> str | None:

@@ -10,9 +10,11 @@ dead run, and the next sweep removes all of it.
 from __future__ import annotations
 
 import contextlib
+import re
 import shlex
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import PurePosixPath
 from typing import Self
 
@@ -21,9 +23,25 @@ from harness.errors import CommandFailed, InfrastructureError
 from harness.host.ssh import SshShell
 from harness.host.toolstack.protocol import NoSuchDomain, Toolstack
 
-__all__ = ["DOMAIN_PREFIX", "Leftover", "RunArea", "domain_name", "leftovers", "remove_leftover", "sweep"]
+__all__ = [
+    "DOMAIN_PREFIX",
+    "Leftover",
+    "RunArea",
+    "RunState",
+    "domain_name",
+    "home_of",
+    "leftovers",
+    "remove_leftover",
+    "run_of",
+    "run_states",
+    "sweep",
+]
 
 DOMAIN_PREFIX = "pvhck-"
+# Whatever else a person called pvhck-something is none of ours, and is let be.
+_OURS = re.compile(rf"{DOMAIN_PREFIX}(?P<run>[A-Za-z0-9][A-Za-z0-9-]*)-(?P<number>\d+)")
+_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
+_LOCK_WAIT_S = 10  # others look at the lock now and then, and hold it while they look
 
 
 @dataclass(frozen=True, order=True)
@@ -37,15 +55,41 @@ class Leftover:
         return f"{self.kind} {self.name}"
 
 
+class RunState(StrEnum):
+    """What a run's lock and expiry say of it."""
+
+    ALIVE = "alive"
+    KEPT = "kept"
+    DEAD = "dead"
+
+
 def domain_name(run_id: str, number: int) -> str:
     """The name of a run's n-th domain on a host."""
     return f"{DOMAIN_PREFIX}{run_id}-{number}"
 
 
+def run_of(domain: str) -> str | None:
+    """The run that a domain belongs to; None for what is none of ours."""
+    match = _OURS.fullmatch(domain)
+    return match["run"] if match else None
+
+
+def home_of(shell: SshShell, domain: str) -> PurePosixPath:
+    """Where files of a domain lie on the host: in its run's folder, which a sweep looks through."""
+    run = run_of(domain)
+    return PurePosixPath(shell.spec.storage) if run is None else _runs(shell) / run
+
+
 class RunArea:
-    """A run's folder on a host, locked while the run lives. Use it as a context."""
+    """A run's folder on a host, locked while the run lives. Use it as a context.
+
+    Leaving it removes the folder if nothing of a guest lies in it any more: the disk of a domain
+    that runs is not taken from under it. What stays is the next sweep's.
+    """
 
     def __init__(self, shell: SshShell, run_id: str) -> None:
+        if not _RUN_ID.fullmatch(run_id):
+            raise ValueError(f"{run_id!r} is no run id: letters, digits and dashes")
         self._shell = shell
         self.run_id = run_id
         self.folder = str(_runs(shell) / run_id)
@@ -53,13 +97,22 @@ class RunArea:
 
     def __enter__(self) -> Self:
         self._shell.check(["mkdir", "-p", self.folder])
-        running = self._held.enter_context(self._shell.hold(["flock", "-n", _lock(self.folder), "cat"]))
-        self._await_lock(running)
+        lock = ["flock", "-w", str(_LOCK_WAIT_S), _lock(self.folder), "cat"]
+        running = self._held.enter_context(self._shell.hold(lock))
+        try:
+            self._await_lock(running)
+        except BaseException:
+            self._held.close()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._shell.check(["rm", "-rf", self.folder])
-        self._held.close()
+        try:
+            files = self._shell.run(["find", self.folder, "-type", "f"], repeatable=True).stdout
+            if not _guest_files(files, self.folder):
+                self._shell.check(["rm", "-rf", self.folder])
+        finally:
+            self._held.close()
 
     def path(self, name: str) -> str:
         """A file of this run on the host."""
@@ -73,13 +126,13 @@ class RunArea:
 
     def _await_lock(self, running: Callable[[], bool]) -> None:
         def probe() -> Done[None] | NotYet:
-            if not running():
+            look = self._shell.run(["flock", "-n", _lock(self.folder), "true"])
+            if not running() or look.rc not in {0, 1}:
                 raise InfrastructureError(
-                    f"host {self._shell.spec.name}: cannot lock {self.folder}",
+                    f"host {self._shell.spec.name}: cannot lock {self.folder}: {look.describe()}",
                     mend="flock of util-linux must be there and the storage writable",
                 )
-            taken = self._shell.run(["flock", "-n", _lock(self.folder), "true"])
-            return NotYet("the lock is still free") if taken.ok else Done(None)
+            return NotYet("the lock is still free") if look.ok else Done(None)
 
         wait_until(
             probe,
@@ -93,27 +146,32 @@ def leftovers(shell: SshShell, toolstack: Toolstack, run_id: str) -> tuple[Lefto
     """All that carries a run's id on the host now, sorted; the lock is not counted."""
     folder = str(_runs(shell) / run_id)
     found = [
-        Leftover("domain", domain.name)
-        for domain in toolstack.domains()
-        if domain.name.startswith(f"{DOMAIN_PREFIX}{run_id}-")
+        Leftover("domain", domain.name) for domain in toolstack.domains() if run_of(domain.name) == run_id
     ]
-    files = shell.run(["find", folder, "-type", "f"], repeatable=True).stdout.splitlines()
-    found += [Leftover("file", path) for path in files if path not in {_lock(folder), _expiry(folder)}]
+    files = shell.run(["find", folder, "-type", "f"], repeatable=True).stdout
+    found += [Leftover("file", path) for path in _guest_files(files, folder)]
     loops = shell.run(["losetup", "-a"], repeatable=True).stdout.splitlines()
-    found += [Leftover("loop device", line.partition(":")[0]) for line in loops if folder in line]
+    found += [Leftover("loop device", line.partition(":")[0]) for line in loops if f"{folder}/" in line]
     return tuple(sorted(found))
 
 
 def sweep(shell: SshShell, toolstack: Toolstack, report: Callable[[str], None]) -> int:
     """Remove everything of dead runs; gives how many there were. ``report`` gets a line for each thing."""
-    alive = _live_runs(shell)
-    dead = {run for run in _run_ids(shell, toolstack) if run not in alive and not _is_kept(shell, run)}
-    for run in sorted(dead):
+    dead = [run for run, state in run_states(shell, toolstack).items() if state is RunState.DEAD]
+    for run in dead:
         for leftover in leftovers(shell, toolstack, run):
             report(f"{shell.spec.name}: removing {leftover}")
             remove_leftover(shell, toolstack, leftover)
         shell.check(["rm", "-rf", str(_runs(shell) / run)])
     return len(dead)
+
+
+def run_states(shell: SshShell, toolstack: Toolstack) -> Mapping[str, RunState]:
+    """Every run that has something on the host, sorted by its id.
+
+    The lock is looked at last: a run that begins meanwhile has its folder first, then its lock.
+    """
+    return {run: _state_of(shell, run) for run in sorted(_run_ids(shell, toolstack))}
 
 
 def remove_leftover(shell: SshShell, toolstack: Toolstack, leftover: Leftover) -> None:
@@ -128,36 +186,37 @@ def remove_leftover(shell: SshShell, toolstack: Toolstack, leftover: Leftover) -
 
 
 def _run_ids(shell: SshShell, toolstack: Toolstack) -> set[str]:
-    by_domain = {
-        domain.name.removeprefix(DOMAIN_PREFIX).rpartition("-")[0]
-        for domain in toolstack.domains()
-        if domain.name.startswith(DOMAIN_PREFIX)
-    }
-    return by_domain | set(_folders(shell))
+    by_domain = {run_of(domain.name) for domain in toolstack.domains()} - {None}
+    folders = shell.run(["ls", "-1", str(_runs(shell))], repeatable=True).stdout.splitlines()
+    return {run for run in by_domain if run} | {name for name in folders if _RUN_ID.fullmatch(name)}
 
 
-def _live_runs(shell: SshShell) -> set[str]:
-    return {run for run in _folders(shell) if not _lock_is_free(shell, str(_runs(shell) / run))}
+def _state_of(shell: SshShell, run: str) -> RunState:
+    if _is_kept(shell, run):
+        return RunState.KEPT
+    return RunState.ALIVE if _is_alive(shell, run) else RunState.DEAD
 
 
 def _is_kept(shell: SshShell, run: str) -> bool:
     result = shell.run(["cat", _expiry(str(_runs(shell) / run))], repeatable=True)
-    if not result.ok:
+    if not result.ok or not result.stdout.strip().isdecimal():
         return False
     return int(shell.check(["date", "+%s"], repeatable=True)) < int(result.stdout)
 
 
-def _folders(shell: SshShell) -> Iterable[str]:
-    return shell.run(["ls", "-1", str(_runs(shell))], repeatable=True).stdout.splitlines()
-
-
-def _lock_is_free(shell: SshShell, folder: str) -> bool:
+def _is_alive(shell: SshShell, run: str) -> bool:
+    """Whether somebody holds the run's lock; without a folder (a domain alone) nobody can."""
+    folder = str(_runs(shell) / run)
     result = shell.run(["flock", "-n", _lock(folder), "true"])
-    if result.rc not in {0, 1}:
+    if result.rc not in {0, 1} and shell.run(["ls", folder], repeatable=True).ok:
         raise CommandFailed(
             f"host {shell.spec.name}: {result.describe()}", mend=f"look at {shlex.quote(folder)}"
         )
-    return result.ok
+    return result.rc == 1
+
+
+def _guest_files(listing: str, folder: str) -> list[str]:
+    return [path for path in listing.splitlines() if path not in {_lock(folder), _expiry(folder)}]
 
 
 def _runs(shell: SshShell) -> PurePosixPath:

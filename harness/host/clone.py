@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from harness.errors import OutputNotUnderstood, ProvisioningFailed
+from harness.errors import InfrastructureError, OutputNotUnderstood, ProvisioningFailed
 from harness.host.ssh import SshShell
 from harness.lab import CloneMethod
 from harness.model import CommandResult
@@ -16,6 +17,7 @@ __all__ = ["CloneStrategy", "ClonedDisk", "FullCopy", "Overlay", "choose_strateg
 _COPY_S = 3600
 _OVERLAY_S = 60
 _NOT_FOUND = 127
+_QCOW2_MAGIC = "QFI"  # and byte 0xfb, which is no text (QEMU docs/interop/qcow2.txt)
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class Overlay:
         """See ``CloneStrategy.clone``."""
         backing = _image_format(self._shell, image)
         command = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", backing, "-b", image, target]
-        _succeed(self._shell, self._shell.run(command, timeout_s=_OVERLAY_S), image)
+        _make(self._shell, command, image, target, _OVERLAY_S)
         return ClonedDisk(target, "qcow2")
 
 
@@ -60,8 +62,8 @@ class FullCopy:
     def clone(self, image: str, target: str) -> ClonedDisk:
         """See ``CloneStrategy.clone``."""
         command = ["cp", "--sparse=always", image, target]
-        _succeed(self._shell, self._shell.run(command, timeout_s=_COPY_S), image)
-        return ClonedDisk(target, "qcow2" if image.endswith(".qcow2") else "raw")
+        _make(self._shell, command, image, target, _COPY_S)
+        return ClonedDisk(target, "qcow2" if _has_qcow2_magic(self._shell, image) else "raw")
 
 
 def choose_strategy(shell: SshShell) -> CloneStrategy:
@@ -73,12 +75,27 @@ def choose_strategy(shell: SshShell) -> CloneStrategy:
     return Overlay(shell) if method is CloneMethod.OVERLAY else FullCopy(shell)
 
 
+def _make(shell: SshShell, command: list[str], image: str, target: str, timeout_s: float) -> None:
+    """Run the command that makes ``target``; half of a file is not left lying."""
+    try:
+        _succeed(shell, shell.run(command, timeout_s=timeout_s), image)
+    except InfrastructureError:
+        with contextlib.suppress(InfrastructureError):
+            shell.run(["rm", "-f", target])
+        raise
+
+
+def _has_qcow2_magic(shell: SshShell, image: str) -> bool:
+    """Looked at where there may be no qemu-img; names of images say all sorts of things."""
+    return shell.check(["head", "-c", "4", image], repeatable=True).startswith(_QCOW2_MAGIC)
+
+
 def _image_format(shell: SshShell, image: str) -> Literal["raw", "qcow2"]:
     result = shell.run(["qemu-img", "info", "--output=json", image], repeatable=True)
     _succeed(shell, result, image)
     try:
         name = json.loads(result.stdout)["format"]
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise OutputNotUnderstood(f"qemu-img info {image}: {error!r}", text=result.stdout) from error
     if name not in {"raw", "qcow2"}:
         raise ProvisioningFailed(

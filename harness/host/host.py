@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Self
 
-from harness.errors import ConfigurationError, ToolMissing
+from harness.errors import CommandFailed, ConfigurationError, ToolMissing
 from harness.host.ssh import SshShell
 from harness.host.sshlogin import Credentials
 from harness.host.toolstack.protocol import HostInfo, Toolstack
@@ -17,6 +17,9 @@ __all__ = ["Host"]
 
 _NOT_FOUND = 127
 
+# DMI's system vendor in virtual machines; QEMU's was seen on the nested lab, the others are guesses.
+_VIRTUAL = {"QEMU", "VMware, Inc.", "innotek GmbH", "Xen"}
+
 
 class Host:
     """A host that is reached when it is first used. Use it as a context."""
@@ -27,6 +30,7 @@ class Host:
         self.xenstore = Xenstore(self.shell)
         self._toolstack: Toolstack | None = None
         self._info: HostInfo | None = None
+        self._nested: bool | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -57,6 +61,14 @@ class Host:
             self._info = self.toolstack.info()
         return self._info
 
+    @property
+    def nested(self) -> bool:
+        """Whether the host is itself a virtual machine: what is measured there says nothing of speed."""
+        if self._nested is None:
+            vendor = self.shell.run(["cat", "/sys/class/dmi/id/sys_vendor"], repeatable=True)
+            self._nested = vendor.stdout.strip() in _VIRTUAL
+        return self._nested
+
     def _choose(self) -> Toolstack:
         wanted = self.spec.toolstack
         if wanted in {ToolstackName.XM, ToolstackName.LIBVIRT}:
@@ -69,5 +81,10 @@ class Host:
                 f"host {self.name}: there is no xl",
                 mend="is this dom0 of a Xen host, and does its PATH hold /usr/sbin over SSH?",
             )
+        if not result.ok:
+            raise CommandFailed(
+                f"host {self.name}: {result.describe()}",
+                mend="is this dom0 of a running Xen host, and may the user run xl (sudo = yes)?",
+            )
         self.shell.check(["mkdir", "-p", self.spec.storage])
-        return XlToolstack(self.shell, self.spec.storage)
+        return XlToolstack(self.shell)

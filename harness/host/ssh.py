@@ -7,35 +7,35 @@ allows ten at a time by default (MaxSessions), of which we use eight.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import logging
-import select
 import shlex
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import paramiko
 
 from harness.deadline import Deadline
 from harness.errors import CommandFailed, CommandTimedOut, HostUnreachable, InfrastructureError
+from harness.host.sshchannel import LOST, Hold, LineReader, Unread, as_text, feed, read_to_end, seconds_left
 from harness.host.sshlogin import Credentials, Login, open_client
 from harness.host.tunnel import Tunnel
 from harness.lab import HostSpec
 from harness.model import CommandResult
 
-__all__ = ["Line", "SshShell"]
-
-Line = str
+__all__ = ["SshShell"]
 
 _log = logging.getLogger(__name__)
 
 _SESSIONS = 8
 _CHUNK = 1 << 16
-_LOST = (EOFError, OSError, paramiko.SSHException)
+_FILE_S = 900
 
 # A background process that is ended when the channel's stdin closes: nothing outlives us there.
 _STREAM_SCRIPT = '"$@" </dev/null & p=$!; cat >/dev/null; kill $p 2>/dev/null; wait $p'
@@ -53,6 +53,7 @@ class SshShell:
         self._client: paramiko.SSHClient | None = None
         self._lock = threading.Lock()
         self._sessions = threading.BoundedSemaphore(_SESSIONS)
+        self._holds: list[Hold] = []
 
     # -- commands
 
@@ -88,62 +89,92 @@ class SshShell:
         return result.stdout
 
     @contextmanager
-    def stream(self, argv: Sequence[str]) -> Iterator[Callable[[Deadline], Line | None]]:
+    def stream(self, argv: Sequence[str]) -> Iterator[LineReader]:
         """Start a command whose lines are read while it runs; it is ended on leaving.
 
-        Gives a function that returns the next line, or None when the deadline passes or it ended.
+        Raises:
+            HostUnreachable: the command could not be started.
         """
-        script = ("sh", "-c", _STREAM_SCRIPT, "sh", *self._as_root(argv))
+        # root runs the script, too: an ordinary user may not end what sudo started
+        script = self._as_root(("sh", "-c", _STREAM_SCRIPT, "sh", *argv))
         with self._session() as channel:
-            channel.exec_command(shlex.join(script))
-            yield _LineReader(channel).next_line
-            channel.shutdown_write()
+            with self._named(argv):
+                channel.exec_command(shlex.join(script))
+            yield LineReader(channel)
+            with contextlib.suppress(*LOST):
+                channel.shutdown_write()
 
     @contextmanager
     def hold(self, argv: Sequence[str]) -> Iterator[Callable[[], bool]]:
         """Keep a command running that ends by itself when its stdin closes, as ours does when we die.
 
-        Gives a function that says whether it still runs.
+        When the connection breaks and a new one is opened, the command is started there again.
+        Gives a function that says whether it runs.
         """
-        with self._session() as channel:
-            channel.exec_command(shlex.join(self._as_root(argv)))
-            yield lambda: not channel.exit_status_ready()
-            channel.shutdown_write()
+        hold = Hold(shlex.join(self._as_root(argv)))
+        with self._sessions:
+            transport = self._transport()
+            with self._lock, self._named(argv):
+                hold.start(transport)
+                self._holds.append(hold)
+            try:
+                yield lambda: hold.running
+            finally:
+                with self._lock:
+                    self._holds.remove(hold)
+                hold.end()
 
     # -- files
 
-    def put(self, source: Path | bytes, path: str) -> None:
+    def put(self, source: Path | bytes, path: str, *, timeout_s: float = _FILE_S) -> None:
         """Copy a file or bytes to the host; the host's own hash of it must agree.
 
         Raises:
             InfrastructureError: it did not arrive whole, as on a full disk.
+            CommandTimedOut: it took longer than ``timeout_s`` times the host's time factor.
         """
-        try:
-            with _opened(source) as data, self._sftp() as sftp:
-                wanted = hashlib.file_digest(data, "sha256").hexdigest()
-                data.seek(0)
-                sftp.putfo(data, path, confirm=False)
-        except OSError as error:
+        deadline = Deadline.after(timeout_s * self.spec.time_factor)
+        with _opened(source) as data:
+            wanted = hashlib.file_digest(data, "sha256").hexdigest()
+            data.seek(0)
+            if self.spec.sudo:
+                self._put_as_root(data.read(), path, deadline)
+            else:
+                self._put_by_sftp(data, path, deadline)
+        arrived = self.check(["sha256sum", path], repeatable=True, timeout_s=timeout_s)
+        if not arrived.removeprefix("\\").startswith(wanted):
             raise InfrastructureError(
-                f"host {self.spec.name}: cannot write {path}: {error}",
-                mend=f"look at the space and the rights there: df -h {shlex.quote(path)}",
-            ) from error
-        arrived = self.check(["sha256sum", path], repeatable=True, timeout_s=120).split()[0]
-        if arrived != wanted:
-            raise InfrastructureError(f"host {self.spec.name}: {path} arrived with another SHA-256")
+                f"host {self.spec.name}: {path} arrived with another SHA-256",
+                mend=f"look at the space there: df -h {shlex.quote(path)}",
+            )
 
-    def get(self, path: str) -> bytes:
+    def get(self, path: str, *, timeout_s: float = _FILE_S) -> bytes:
         """Read a file of the host.
 
         Raises:
             InfrastructureError: it cannot be read.
+            CommandTimedOut: it took longer than ``timeout_s`` times the host's time factor.
         """
+        deadline = Deadline.after(timeout_s * self.spec.time_factor)
+        if self.spec.sudo:
+            code, out, err = self._execute(("cat", path), b"", deadline)
+            if code != 0:
+                raise self._unread(path, as_text(err).strip())
+            return out
         try:
-            with self._sftp() as sftp, sftp.open(path, "rb") as remote:
+            with self._sftp(deadline) as sftp, sftp.open(path, "rb") as remote:
                 remote.prefetch()
-                return remote.read()
+                content = bytearray()
+                while chunk := remote.read(_CHUNK):
+                    content += chunk
+                    self._in_time(f"reading {path}", deadline)
+                return bytes(content)
+        except TimeoutError as error:
+            raise self._late(f"reading {path}", deadline) from error
         except OSError as error:
-            raise InfrastructureError(f"host {self.spec.name}: cannot read {path}: {error}") from error
+            raise self._unread(path, str(error)) from error
+        except (EOFError, paramiko.SSHException) as error:
+            raise self._lost(f"reading {path}", error) from error
 
     # -- tunnels
 
@@ -177,6 +208,10 @@ class SshShell:
                     self._client.close()
                 self._client = open_client(self._login)
                 transport = self._client.get_transport()
+                if transport is not None:
+                    for hold in self._holds:
+                        with self._named((hold.command,)):
+                            hold.start(transport)
             if transport is None:
                 raise HostUnreachable(f"host {self.spec.name}: the connection closed at once")
             return transport
@@ -186,102 +221,110 @@ class SshShell:
         with self._sessions:
             try:
                 channel = self._transport().open_session(timeout=20 * self.spec.time_factor)
-            except _LOST as error:
+            except LOST as error:
                 self.close()
                 raise HostUnreachable(f"host {self.spec.name}: no channel: {error}") from error
             try:
                 yield channel
             finally:
-                channel.close()
+                # closing says so to the host, which fails when the connection is lost
+                with contextlib.suppress(*LOST):
+                    channel.close()
 
     @contextmanager
-    def _sftp(self) -> Iterator[paramiko.SFTPClient]:
+    def _sftp(self, deadline: Deadline) -> Iterator[paramiko.SFTPClient]:
         with self._sessions:
             try:
                 client = paramiko.SFTPClient.from_transport(self._transport())
-            except _LOST as error:
-                raise HostUnreachable(f"host {self.spec.name}: no SFTP: {error}") from error
+            except LOST as error:
+                raise HostUnreachable(
+                    f"host {self.spec.name}: no SFTP: {error}",
+                    mend="sshd_config of the host must have the subsystem sftp",
+                ) from error
             if client is None:
                 raise HostUnreachable(f"host {self.spec.name}: no SFTP")
+            channel = client.get_channel()
+            if channel is not None:
+                channel.settimeout(seconds_left(deadline))
             try:
                 yield client
             finally:
-                client.close()
+                with contextlib.suppress(*LOST):
+                    client.close()
+
+    def _put_by_sftp(self, data: IO[bytes], path: str, deadline: Deadline) -> None:
+        doing = f"writing {path}"
+        try:
+            with self._sftp(deadline) as sftp:
+                sftp.putfo(data, path, callback=lambda *_: self._in_time(doing, deadline), confirm=False)
+        except TimeoutError as error:
+            raise self._late(doing, deadline) from error
+        except OSError as error:
+            raise self._unwritten(path, str(error)) from error
+        except (EOFError, paramiko.SSHException) as error:
+            raise self._lost(doing, error) from error
+
+    def _put_as_root(self, data: bytes, path: str, deadline: Deadline) -> None:
+        """SFTP writes as the user who logged in; what sudo made belongs to root."""
+        code, _, err = self._execute(("sh", "-c", 'cat > "$1"', "sh", path), data, deadline)
+        if code != 0:
+            raise self._unwritten(path, as_text(err).strip())
 
     def _run_once(self, argv: tuple[str, ...], stdin: str, deadline: Deadline) -> CommandResult:
         started = time.monotonic()
+        code, out, err = self._execute(argv, stdin.encode(), deadline)
+        result = CommandResult(argv, code, as_text(out), as_text(err), time.monotonic() - started)
+        _log.debug("%s: %s (%.2f s)", self.spec.name, result.describe(), result.duration_s)
+        return result
+
+    def _execute(self, argv: tuple[str, ...], stdin: bytes, deadline: Deadline) -> tuple[int, bytes, bytes]:
+        """Exit code, stdout and stderr of a command."""
         with self._session() as channel:
             try:
                 channel.exec_command(shlex.join(self._as_root(argv)))
-                if stdin:
-                    channel.settimeout(deadline.remaining)
-                    channel.sendall(stdin.encode())
+                with contextlib.suppress(Unread):
+                    feed(channel, stdin, deadline)
                 channel.shutdown_write()
-                out, err = _read_to_end(channel, deadline)
+                out, err = read_to_end(channel, deadline)
             except TimeoutError as error:
-                raise CommandTimedOut(
-                    f"host {self.spec.name}: {shlex.join(argv)} did not end in {deadline.seconds:.0f} s"
-                ) from error
-            except _LOST as error:
+                raise self._late(shlex.join(argv), deadline) from error
+            except LOST as error:
                 self.close()
-                raise HostUnreachable(
-                    f"host {self.spec.name}: connection lost during {shlex.join(argv)}: {error}"
-                ) from error
+                raise self._lost(shlex.join(argv), error) from error
             code = channel.recv_exit_status()
         if code < 0:
             self.close()
-            raise HostUnreachable(f"host {self.spec.name}: connection lost during {shlex.join(argv)}")
-        result = CommandResult(argv, code, _text(out), _text(err), time.monotonic() - started)
-        _log.debug("%s: %s (%.2f s)", self.spec.name, result.describe(), result.duration_s)
-        return result
+            raise self._lost(shlex.join(argv), None)
+        return code, out, err
+
+    @contextmanager
+    def _named(self, argv: Sequence[str]) -> Iterator[None]:
+        """What paramiko raises, as our error."""
+        try:
+            yield
+        except LOST as error:
+            raise self._lost(shlex.join(argv), error) from error
+
+    def _in_time(self, doing: str, deadline: Deadline) -> None:
+        if deadline.expired:
+            raise self._late(doing, deadline)
+
+    def _late(self, doing: str, deadline: Deadline) -> CommandTimedOut:
+        return CommandTimedOut(f"host {self.spec.name}: {doing} did not end in {deadline.seconds:.0f} s")
+
+    def _lost(self, doing: str, error: Exception | None) -> HostUnreachable:
+        why = f": {error or type(error).__name__}" if error is not None else ""
+        return HostUnreachable(f"host {self.spec.name}: connection lost during {doing}{why}")
+
+    def _unread(self, path: str, why: str) -> InfrastructureError:
+        return InfrastructureError(f"host {self.spec.name}: cannot read {path}: {why}")
+
+    def _unwritten(self, path: str, why: str) -> InfrastructureError:
+        return InfrastructureError(
+            f"host {self.spec.name}: cannot write {path}: {why}",
+            mend=f"look at the space and the rights there: df -h {shlex.quote(path)}",
+        )
 
 
 def _opened(source: Path | bytes) -> io.BytesIO | io.BufferedReader:
     return io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
-
-
-class _LineReader:
-    def __init__(self, channel: paramiko.Channel) -> None:
-        self._channel = channel
-        self._buffer = b""
-
-    def next_line(self, deadline: Deadline) -> Line | None:
-        while b"\n" not in self._buffer:
-            self._channel.settimeout(max(deadline.remaining, 0.001))
-            try:
-                chunk = self._channel.recv(_CHUNK)
-            except TimeoutError:
-                return None
-            if not chunk:
-                return None
-            self._buffer += chunk
-        line, _, self._buffer = self._buffer.partition(b"\n")
-        return _text(line)
-
-
-def _read_to_end(channel: paramiko.Channel, deadline: Deadline) -> tuple[bytes, bytes]:
-    out, err = bytearray(), bytearray()
-    while True:
-        ready = False
-        if channel.recv_ready():
-            out += channel.recv(_CHUNK)
-            ready = True
-        if channel.recv_stderr_ready():
-            err += channel.recv_stderr(_CHUNK)
-            ready = True
-        if ready:
-            continue
-        if (channel.eof_received or channel.closed) and not channel.recv_ready():
-            # the exit code may come after the end of the output
-            if not channel.status_event.wait(deadline.remaining):
-                raise TimeoutError
-            if not (channel.recv_ready() or channel.recv_stderr_ready()):
-                return bytes(out), bytes(err)
-            continue
-        if deadline.expired:
-            raise TimeoutError
-        select.select([channel], [], [], min(1.0, deadline.remaining))
-
-
-def _text(raw: bytes) -> str:
-    return raw.decode("utf-8", errors="replace")

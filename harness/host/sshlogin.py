@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import paramiko
 
@@ -69,7 +70,7 @@ def open_client(login: Login) -> paramiko.SSHClient:
         HostAuthFailed: key and password are refused.
     """
     spec = login.spec
-    client = paramiko.SSHClient()
+    client = _Client(_hop(login) if spec.jump else None)
     client.set_missing_host_key_policy(paramiko.RejectPolicy())
     known = known_hosts_file(spec)
     if known.exists():
@@ -81,7 +82,7 @@ def open_client(login: Login) -> paramiko.SSHClient:
             username=spec.user,
             pkey=_load_key(spec),
             password=login.credentials.reveal(spec.password) if spec.password else None,
-            sock=_jump(login) if spec.jump else None,
+            sock=client.way(spec),
             timeout=_CONNECT_S * spec.time_factor,
             banner_timeout=_CONNECT_S * spec.time_factor,
             auth_timeout=_CONNECT_S * spec.time_factor,
@@ -118,25 +119,37 @@ def open_client(login: Login) -> paramiko.SSHClient:
     transport = client.get_transport()
     if transport is not None:
         transport.set_keepalive(_KEEPALIVE_S)
+        if isinstance(transport.sock, socket.socket):
+            # closing one channel and opening the next are two small packets: Nagle would wait 40 ms between
+            transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return client
 
 
-def fetch_host_key(spec: HostSpec) -> paramiko.PKey:
-    """The key a host shows now, without logging in.
+def fetch_host_key(spec: HostSpec, credentials: Credentials | None = None) -> paramiko.PKey:
+    """The key a host shows now, without logging in there; a jump host is logged in to.
 
     Raises:
         HostUnreachable: no connection, or no common algorithms.
     """
+    hop = _hop(Login(spec, credentials or Credentials(_no_secret))) if spec.jump else None
+    with _Client(hop) as way:
+        return _shown_key(spec, way.way(spec))
+
+
+def _shown_key(spec: HostSpec, sock: paramiko.Channel | None) -> paramiko.PKey:
+    limit = _CONNECT_S * spec.time_factor
     try:
-        sock = socket.create_connection((spec.address, spec.port), timeout=_CONNECT_S * spec.time_factor)
+        connected = sock or socket.create_connection((spec.address, spec.port), timeout=limit)
     except OSError as error:
         raise _unreachable(spec, error) from error
-    transport = paramiko.Transport(sock, disabled_algorithms=None if spec.legacy_ssh else _SHA1_ONLY)
+    transport = paramiko.Transport(connected, disabled_algorithms=None if spec.legacy_ssh else _SHA1_ONLY)
     try:
-        transport.start_client(timeout=_CONNECT_S * spec.time_factor)
+        transport.start_client(timeout=limit)
         return transport.get_remote_server_key()
     except paramiko.SSHException as error:
         raise _explain(spec, error, known_hosts_file(spec)) from error
+    except (OSError, EOFError) as error:
+        raise _unreachable(spec, error) from error
     finally:
         transport.close()
 
@@ -174,14 +187,56 @@ def _load_key(spec: HostSpec) -> paramiko.PKey | None:
         )
     try:
         return paramiko.PKey.from_path(spec.key_file)
-    except (paramiko.SSHException, ValueError, OSError) as error:
+    except (
+        paramiko.SSHException,
+        paramiko.UnknownKeyType,  # type: ignore[attr-defined]  # the stubs forgot it
+        TypeError,  # a key that is encrypted
+        ValueError,
+        OSError,
+    ) as error:
         raise ConfigurationError(
             f"host {spec.name}: key file {spec.key_file} cannot be used: {error}",
             mend="name an unencrypted private key, or load the key into ssh-agent and leave `key` out",
         ) from error
 
 
-def _jump(login: Login) -> paramiko.Channel:
+class _Client(paramiko.SSHClient):
+    """A client that closes its jump host's as well."""
+
+    def __init__(self, hop: paramiko.SSHClient | None) -> None:
+        super().__init__()
+        self._hop = hop
+
+    def way(self, spec: HostSpec) -> paramiko.Channel | None:
+        """A channel to a host through the jump host, None without one.
+
+        Raises:
+            HostUnreachable: the jump host cannot reach it.
+        """
+        transport = self._hop.get_transport() if self._hop else None
+        if transport is None:
+            return None
+        try:
+            return transport.open_channel(
+                "direct-tcpip",
+                (spec.address, spec.port),
+                ("127.0.0.1", 0),
+                timeout=_CONNECT_S * spec.time_factor,
+            )
+        except (paramiko.SSHException, OSError, EOFError) as error:
+            self.close()
+            raise HostUnreachable(
+                f"host {spec.name}: {spec.jump} cannot reach {spec.address}:{spec.port}: {error}",
+                mend="sshd of the jump host must allow TCP forwarding, and know that address",
+            ) from error
+
+    def close(self) -> None:
+        super().close()
+        if self._hop is not None:
+            self._hop.close()
+
+
+def _hop(login: Login) -> paramiko.SSHClient:
     spec = login.spec
     user, _, place = spec.jump.rpartition("@")
     address, _, port = place.partition(":")
@@ -197,10 +252,11 @@ def _jump(login: Login) -> paramiko.Channel:
         legacy_ssh=spec.legacy_ssh,
         time_factor=spec.time_factor,
     )
-    transport = open_client(Login(hop, login.credentials)).get_transport()
-    if transport is None:
-        raise HostUnreachable(f"{hop.name}: the connection closed at once")
-    return transport.open_channel("direct-tcpip", (spec.address, spec.port), ("127.0.0.1", 0))
+    return open_client(Login(hop, login.credentials))
+
+
+def _no_secret(ref: SecretRef) -> NoReturn:
+    raise ConfigurationError(f"{ref} is needed for the jump host, and was not given")
 
 
 def _explain(spec: HostSpec, error: paramiko.SSHException, known: Path) -> HostUnreachable | HostKeyProblem:

@@ -25,6 +25,7 @@ class Tunnel:
         self.port: int = self._listener.getsockname()[1]
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
+        self._closed = False
         self._thread = threading.Thread(target=self._accept, name=f"tunnel-{self.port}", daemon=True)
         self._thread.start()
 
@@ -40,6 +41,7 @@ class Tunnel:
             self._listener.shutdown(socket.SHUT_RDWR)  # wakes the accepting thread
         self._listener.close()
         with self._lock:
+            self._closed = True
             connected = tuple(self._open)
         for sock in connected:
             with contextlib.suppress(OSError):
@@ -53,6 +55,9 @@ class Tunnel:
             except OSError:
                 return
             with self._lock:
+                if self._closed:
+                    sock.close()
+                    return
                 self._open.add(sock)
             threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
 
@@ -66,7 +71,8 @@ class Tunnel:
         try:
             _pump(sock, channel)
         finally:
-            channel.close()
+            with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
+                channel.close()
             self._forget(sock)
 
     def _forget(self, sock: socket.socket) -> None:

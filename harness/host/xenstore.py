@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from harness.deadline import Deadline
-from harness.errors import CommandFailed
+from harness.errors import CommandFailed, HostUnreachable
 from harness.host.ssh import SshShell
+from harness.host.sshchannel import LineReader
 
 __all__ = ["Watch", "Xenstore", "parse_tree"]
+
+_ABSENT = "couldn't read path"  # recorded: xen-4.17/xenstore-read-missing.txt
+_FIRST_EVENT_S = 30
 
 
 class Watch:
     """A running watch on a path of xenstore."""
 
-    def __init__(self, path: str, next_line: Callable[[Deadline], str | None]) -> None:
+    def __init__(self, path: str, lines: LineReader, host: str) -> None:
         self.path = path
-        self._next_line = next_line
+        self._lines = lines
+        self._host = host
 
     def wait(self, deadline: Deadline) -> str | None:
-        """The next path that changed, None when the deadline passes first."""
-        return self._next_line(deadline)
+        """The next path that changed, None when the deadline passes first.
+
+        Raises:
+            HostUnreachable: the watch was lost: what changes now is not seen.
+        """
+        line = self._lines.next_line(deadline)
+        if line is None and self._lines.lost:
+            raise HostUnreachable(f"host {self._host}: connection lost during xenstore-watch {self.path}")
+        return line
 
 
 class Xenstore:
@@ -31,8 +43,14 @@ class Xenstore:
         self._shell = shell
 
     def find(self, path: str) -> str | None:
-        """A node's value, None when the node does not exist."""
+        """A node's value, None when the node does not exist.
+
+        Raises:
+            CommandFailed: xenstore cannot be read at all.
+        """
         result = self._shell.run(["xenstore-read", path], repeatable=True)
+        if not result.ok and _ABSENT not in result.stderr:
+            raise CommandFailed(f"host {self._shell.spec.name}: {result.describe()}")
         return result.stdout.removesuffix("\n") if result.ok else None
 
     def read(self, path: str) -> str:
@@ -48,7 +66,8 @@ class Xenstore:
 
     def write(self, path: str, value: str) -> None:
         """Set a node, making it and its parents."""
-        self._shell.check(["xenstore-write", path, value])
+        # without the dashes a value like -1 would be taken for an option
+        self._shell.check(["xenstore-write", *(["--"] if value.startswith("-") else []), path, value])
 
     def remove(self, path: str) -> None:
         """Take a node and all below it away."""
@@ -67,9 +86,12 @@ class Xenstore:
     @contextmanager
     def watch(self, path: str) -> Iterator[Watch]:
         """Watch a path. The first event, which fires at once, has already been taken."""
-        with self._shell.stream(["xenstore-watch", path]) as next_line:
-            next_line(Deadline.after(30 * self._shell.spec.time_factor))
-            yield Watch(path, next_line)
+        with self._shell.stream(["xenstore-watch", path]) as lines:
+            watch = Watch(path, lines, self._shell.spec.name)
+            if watch.wait(Deadline.after(_FIRST_EVENT_S * self._shell.spec.time_factor)) is None:
+                complaint = lines.complaint() or "says nothing"
+                raise CommandFailed(f"host {self._shell.spec.name}: xenstore-watch {path}: {complaint}")
+            yield watch
 
 
 def parse_tree(text: str) -> dict[str, str]:

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from pathlib import PurePosixPath
 from typing import Any, TypeVar
 
 from harness.deadline import Deadline, Done, NotYet, wait_until
 from harness.errors import CommandFailed
+from harness.host.area import home_of
 from harness.host.domain import DiskSpec, DomainSpec, NicSpec
 from harness.host.ssh import SshShell
+from harness.host.sshchannel import LineReader
 from harness.host.toolstack.protocol import (
     BlockDevice,
     DomainInfo,
@@ -51,17 +52,19 @@ _DESTROY_S = 40
 _SLOW_S = 200
 _DEVICE_S = 60
 _ABSENT = re.compile(r"is an invalid domain identifier|Can't get domid of domain name")
-_REFUSED = "PV control interface not available"
+# without the second half it is said of the ACPI fallback, too (stand-in-4.17/nopv-reboot-F.txt)
+_REFUSED = "PV control interface not available: external graceful"
+_DUMP_POLL_S = 1.0
+_DUMP_STILL = 3  # looks that must find the same size: by then xl has written everything
 
 
 class XlToolstack:
-    """``Toolstack`` by xl. ``folder`` on the host takes configuration files."""
+    """``Toolstack`` by xl. Its own files lie in the run's folder, where a sweep finds them."""
 
     name = ToolstackName.XL
 
-    def __init__(self, shell: SshShell, folder: str) -> None:
+    def __init__(self, shell: SshShell) -> None:
         self._shell = shell
-        self._folder = PurePosixPath(folder)
         self._store = Xenstore(shell)
 
     # -- looking
@@ -106,7 +109,7 @@ class XlToolstack:
 
     def create(self, spec: DomainSpec, *, paused: bool = False) -> DomainInfo:
         """See ``Toolstack.create``."""
-        path = str(self._folder / f"{spec.name}.cfg")
+        path = self._file(spec.name, ".cfg")
         self._shell.put(render(spec).encode(), path)
         try:
             self._change("create", *(["-p"] if paused else []), path, timeout_s=_SLOW_S)
@@ -139,6 +142,10 @@ class XlToolstack:
     def unpause(self, name: str) -> None:
         """See ``Toolstack.unpause``."""
         self._change("unpause", name)
+        domain = self._required(name)
+        # Xen counts pauses (since 4.5): one unpause undoes one
+        if domain.paused and not domain.shutdown:
+            raise CommandFailed(f"host {self._shell.spec.name}: {name} is still paused")
 
     def save(self, name: str, path: str) -> None:
         """See ``Toolstack.save``."""
@@ -184,16 +191,21 @@ class XlToolstack:
         """See ``Toolstack.attach_nic``."""
         try:
             self._change("network-attach", name, *nic_words(nic), timeout_s=_DEVICE_S)
+        except NoSuchDomain:
+            raise
         except CommandFailed:
-            if any(device.mac == nic.mac for device in self.nics(name)):
+            if self._has_nic(name, nic.mac):
                 self.detach_nic(name, nic.mac)
             raise
-        self._listed_nic(name, nic.mac)
+        if not self._has_nic(name, nic.mac):
+            raise CommandFailed(
+                f"host {self._shell.spec.name}: {nic.mac} of {name} is not in the list of interfaces"
+            )
 
     def detach_nic(self, name: str, mac: str) -> None:
         """See ``Toolstack.detach_nic``."""
         self._change("network-detach", name, mac, timeout_s=_DEVICE_S)
-        if any(device.mac == mac for device in self.nics(name)):
+        if self._has_nic(name, mac):
             raise CommandFailed(
                 f"host {self._shell.spec.name}: {mac} of {name} is still in the list of interfaces"
             )
@@ -210,19 +222,20 @@ class XlToolstack:
 
     def trigger(self, name: str, trigger: Trigger) -> None:
         """See ``Toolstack.trigger``."""
-        self._change("trigger", name, trigger.value)
+        result = self._change("trigger", name, trigger.value)
+        if "libxl: error" in result.stderr:  # xl exits 0 whatever libxl answers (xl_misc.c)
+            raise CommandFailed(f"host {self._shell.spec.name}: {result.describe()}")
 
     def dump_core(self, name: str, path: str, *, timeout_s: float) -> int:
         """See ``Toolstack.dump_core``."""
         self._required(name)
-        with self._shell.stream(["xl", "dump-core", name, path]) as next_line:
-            next_line(Deadline.after(timeout_s * self._shell.spec.time_factor))
-        size = self._shell.check(["stat", "-c", "%s", path], repeatable=True)
-        return int(size)
+        deadline = Deadline.after(timeout_s * self._shell.spec.time_factor)
+        with self._shell.stream(["xl", "dump-core", name, path]) as lines:
+            return self._whole_size(path, lines, deadline)
 
     def screen_dump(self, name: str) -> bytes:
         """See ``Toolstack.screen_dump``. By QEMU's monitor, Xen 4.8 and later."""
-        path = str(self._folder / f"{name}.ppm")
+        path = self._file(name, ".ppm")
         self._change("qemu-monitor-command", name, f"screendump {path}")
         try:
             return self._shell.get(path)
@@ -269,8 +282,28 @@ class XlToolstack:
             deadline=Deadline.after(_DESTROY_S * self._shell.spec.time_factor),
         )
 
-    def _listed_nic(self, name: str, mac: str) -> None:
-        if not any(device.mac == mac for device in self.nics(name)):
-            raise CommandFailed(
-                f"host {self._shell.spec.name}: {mac} of {name} is not in the list of interfaces"
-            )
+    def _has_nic(self, name: str, mac: str) -> bool:
+        return any(device.mac == mac.lower() for device in self.nics(name))
+
+    def _file(self, domain: str, suffix: str) -> str:
+        return str(home_of(self._shell, domain) / f"{domain}{suffix}")
+
+    def _whole_size(self, path: str, lines: LineReader, deadline: Deadline) -> int:
+        """Size of a file once its writer does not write any more (see ``dump_core``)."""
+        sizes: list[int] = []
+
+        def probe() -> Done[int] | NotYet:
+            result = self._shell.run(["stat", "-c", "%s", path], repeatable=True)
+            complaint = lines.complaint()
+            if not result.ok and complaint:
+                raise CommandFailed(f"host {self._shell.spec.name}: xl dump-core to {path}: {complaint}")
+            sizes.append(int(result.stdout) if result.ok else 0)
+            still = len(sizes) > _DUMP_STILL and len(set(sizes[-_DUMP_STILL - 1 :])) == 1
+            return Done(sizes[-1]) if still and sizes[-1] else NotYet(f"{sizes[-1]} bytes; {complaint}")
+
+        return wait_until(
+            probe,
+            subject=f"xl dump-core has written {path} on host {self._shell.spec.name}",
+            deadline=deadline,
+            interval_s=_DUMP_POLL_S * self._shell.spec.time_factor,
+        )

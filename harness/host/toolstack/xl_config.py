@@ -55,6 +55,8 @@ def disk_spec(disk: DiskSpec) -> str:
 
 def nic_words(nic: NicSpec) -> tuple[str, ...]:
     """An interface as separate words: xl network-attach reads a comma as part of the value."""
+    if "," in nic.bridge:
+        raise ConfigurationError(f"the bridge {nic.bridge!r} cannot be given to xl", mend="rename it")
     words = (f"mac={nic.mac}", f"bridge={nic.bridge}")
     return (*words, f"model={nic.model}") if nic.model else (*words, "type=vif")
 
@@ -64,7 +66,8 @@ def _list(items: Iterable[str]) -> str:
 
 
 def _quoted(text: str) -> str:
-    # xl.cfg strings know no escape for the quote that delimits them
-    if '"' in text or "\n" in text:
+    # In a string xl.cfg knows no escape for the quote that delimits it; a backslash starts
+    # an escape, and one at the end stops xl (tools/libs/util/libxlu_cfg.c, xlu__cfgl_dequote)
+    if '"' in text or "\\" in text or not text.isprintable():
         raise ConfigurationError(f"{text!r} cannot be written into an xl configuration", mend="rename it")
     return f'"{text}"'

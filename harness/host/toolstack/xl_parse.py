@@ -149,7 +149,8 @@ def parse_config(text: str, name: str) -> Mapping[str, Any]:
 
 def _rows(text: str, pattern: re.Pattern[str], command: str, *, header: str) -> Iterator[re.Match[str]]:
     lines = [line for line in text.splitlines() if line.strip()]
-    if lines and not lines[0].startswith(header):
+    # the header is always there: nothing at all is no empty list
+    if not lines or not lines[0].startswith(header):
         raise OutputNotUnderstood(f"{command}: no header line", text=text)
     for line in lines[1:]:
         match = pattern.fullmatch(line.strip())
