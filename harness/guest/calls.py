@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -30,7 +31,41 @@ _LONG_S = {
     "set_network_setting": 120.0,
 }
 
-_converter = cattrs.Converter(forbid_extra_keys=True)
+
+def _make_converter() -> cattrs.Converter:
+    """One that takes JSON values as they are: cattrs by itself makes True of "false" and a list of a text."""
+    converter = cattrs.Converter(forbid_extra_keys=True)
+    for kind in (str, int, bool):
+        converter.register_structure_hook(kind, _taken_as_it_is)
+    converter.register_structure_hook(type(None), _taken_as_it_is)
+    many = converter.get_structure_hook
+
+    def only_of_a_list(wanted: Any) -> Callable[[Any, Any], Any]:
+        (item, _) = typing.get_args(wanted)
+
+        def structure(value: Any, _: Any) -> Any:
+            if not isinstance(value, list):
+                raise TypeError(f"a list is wanted, not {value!r:.80}")
+            hook = many(item)
+            return tuple(hook(one, item) for one in value)
+
+        return structure
+
+    converter.register_structure_hook_factory(_is_many, only_of_a_list)
+    return converter
+
+
+def _is_many(wanted: Any) -> bool:
+    return typing.get_origin(wanted) is tuple and typing.get_args(wanted)[1:] == (Ellipsis,)
+
+
+def _taken_as_it_is(value: Any, wanted: Any) -> Any:
+    if type(value) is not wanted:  # a bool is no number here
+        raise TypeError(f"{wanted.__name__} is wanted, not {value!r:.80}")
+    return value
+
+
+_converter = _make_converter()
 
 
 def operations_over(channel: GuestChannel, *, time_factor: float = 1.0) -> GuestOperations:
@@ -44,8 +79,6 @@ def decode_result(operation: Operation, result: Any) -> Any:
     Raises:
         ChannelBroken: it has not the shape the list of operations gives it.
     """
-    if operation.result is type(None):
-        return None
     try:
         return _converter.structure(result, operation.result)
     except Exception as error:

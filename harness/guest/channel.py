@@ -9,14 +9,11 @@ exchange is logged; passwords and file contents are not.
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import winrm.protocol
@@ -33,49 +30,21 @@ from harness.errors import (
     ShellGone,
 )
 from harness.guest import agent
+from harness.guest.exchanges import Exchange, ExchangeLog
 from harness.guest.winrm import Endpoint, open_protocol, our_errors
 from harness.operations import Operation
 
-__all__ = ["Exchange", "ExchangeLog", "GuestChannel", "WinRmChannel"]
+__all__ = ["ANNOUNCE_S", "Exchange", "ExchangeLog", "GuestChannel", "WinRmChannel"]
 
 _log = logging.getLogger(__name__)
 
-_ANNOUNCE_S = 60
+ANNOUNCE_S = 25  # well below an operation's own time: the one that finds out may still be answered
 _RECEIVE_S = 5
-_READ_S = 15
+_SLACK_S = 10  # how much longer an HTTP answer may take than the service was told to wait
+_LAST_SLACK_S = 2  # ... when the deadline is near
 _STDIN_BLOCK = 100_000  # below the 150 KB envelope of old guests after base64 (facts/winrm.md 6)
 _UTF8 = 65001
-
-
-@dataclass(frozen=True)
-class Exchange:
-    """One operation asked: how long it took and how it ended. Never a parameter's value."""
-
-    at: float
-    op: str
-    request_bytes: int
-    answer_bytes: int
-    duration_s: float
-    ended: str
-
-
-class ExchangeLog:
-    """What went over a channel, kept in order for the evidence."""
-
-    def __init__(self, limit: int = 2000) -> None:
-        self._exchanges: deque[Exchange] = deque(maxlen=limit)
-
-    def add(self, exchange: Exchange) -> None:
-        """Keep one; the oldest goes when there are too many."""
-        self._exchanges.append(exchange)
-
-    def lines(self) -> str:
-        """All of them as JSON lines."""
-        return "".join(json.dumps(asdict(exchange)) + "\n" for exchange in tuple(self._exchanges))
-
-    def write(self, path: Path) -> None:
-        """All of them into a file."""
-        path.write_text(self.lines(), encoding="utf-8")
+_COMPLAINT = 200
 
 
 class GuestChannel(Protocol):
@@ -102,13 +71,17 @@ class _Process:
     shell_id: str
     command_id: str
     unread: bytes = b""
+    complaint: str = ""
     ended: bool = False
+    half_written: bool = False  # its stdin holds a part of a line
 
 
 class WinRmChannel:
     """``GuestChannel`` over WinRM.
 
-    ``warn`` is told, once, when operations have to run in a process each.
+    ``warn`` is told, once, when operations have to run in a process each; that happens when
+    PowerShell has not announced itself in ``announce_s`` seconds. ``module`` is another text
+    than the guest module's own (``harness.guest.probe`` has one).
     """
 
     def __init__(
@@ -116,9 +89,11 @@ class WinRmChannel:
         endpoint: Endpoint,
         *,
         warn: Callable[[str], None] = _log.warning,
-        announce_s: float = _ANNOUNCE_S,
+        announce_s: float = ANNOUNCE_S,
+        module: str = "",
     ) -> None:
         self.endpoint = endpoint
+        self._module = module or agent.module_text()
         self.log = ExchangeLog()
         self._warn = warn
         self._announce_s = announce_s
@@ -128,6 +103,7 @@ class WinRmChannel:
         self._kept: _Process | None = None
         self._keeps = True
         self._last_id = 0
+        self._lost = False
 
     @property
     def keeps_process(self) -> bool:
@@ -158,30 +134,41 @@ class WinRmChannel:
             )
 
     def close(self) -> None:
-        """See ``GuestChannel.close``. A guest that is gone needs no tidying."""
-        if self._protocol is None:
-            return
-        with contextlib.suppress(ChannelError), our_errors(self.endpoint):
+        """See ``GuestChannel.close``. A guest that was silent when last asked is not asked again."""
+        if self._protocol is not None and not self._lost:
+            self._pace(Deadline.after(_RECEIVE_S))
             if self._kept is not None:
                 self._end(self._kept)
-            if self._shell_id:
-                self._protocol.close_shell(self._shell_id)
-        self._protocol.transport.close_session()
-        self._protocol, self._kept, self._shell_id = None, None, ""
+            if self._shell_id and not self._lost:
+                with contextlib.suppress(ChannelError), our_errors(self.endpoint):
+                    self._protocol.close_shell(self._shell_id)
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Close the connection and say nothing: for a guest that is off, or about to be taken away."""
+        if self._protocol is not None:
+            self._protocol.transport.close_session()
+        self._protocol, self._kept, self._shell_id, self._lost = None, None, "", False
 
     # -- one operation
 
     def _call(
         self, operation: Operation, params: dict[str, Any], deadline: Deadline, traffic: _Traffic
     ) -> Any:
+        self._lost = False
         try:
             return self._ask(operation, params, deadline, traffic)
         except (ChannelBroken, ShellGone, GuestUnreachable) as error:
             self._recover(error)
-            if not operation.repeatable or deadline.expired:
+            if deadline.expired or (traffic.delivered and not operation.repeatable):
                 raise
             _log.info("%s: asking %s again after: %s", self.endpoint.url, operation.name, error)
-        return self._ask(operation, params, deadline, traffic)
+        traffic.delivered = self._lost = False
+        try:
+            return self._ask(operation, params, deadline, traffic)
+        except (ChannelBroken, ShellGone, GuestUnreachable) as error:
+            self._recover(error)
+            raise
 
     def _ask(
         self, operation: Operation, params: dict[str, Any], deadline: Deadline, traffic: _Traffic
@@ -190,6 +177,10 @@ class WinRmChannel:
             process = self._process(deadline)
             try:
                 return self._exchange(process, operation, params, deadline, traffic)
+            except AnswerTimedOut:
+                # it may be stuck: the next operation shall not wait behind this one
+                self._kept = None
+                raise
             finally:
                 if process is not self._kept:
                     self._end(process)
@@ -205,7 +196,12 @@ class WinRmChannel:
         request = self._request(operation.name, params)
         line = wire.encode_request(request)
         traffic.sent += len(line)
-        self._send(process, line, last=process is not self._kept)
+        traffic.delivered = True
+        try:
+            self._send(process, line, deadline, last=process is not self._kept)
+        except ShellGone:
+            traffic.delivered = False  # nobody was there to take it
+            raise
         probe: int | None = None
         while True:
             message = self._next_message(process, deadline, traffic)
@@ -224,7 +220,7 @@ class WinRmChannel:
                         f"{self.endpoint.url}: no answer to {operation.name} in {deadline.seconds:.0f} s"
                     )
                 case None if probe is None and process is self._kept:
-                    probe = self._send_probe(process)
+                    probe = self._send_probe(process, deadline)
                 case _:
                     continue  # stale or doubled: not what was asked
 
@@ -232,56 +228,81 @@ class WinRmChannel:
         self._last_id += 1
         return wire.Request(self._last_id, name, params)
 
-    def _send_probe(self, process: _Process) -> int:
+    def _send_probe(self, process: _Process, deadline: Deadline) -> int:
         request = self._request("boot_id", {})
-        self._send(process, wire.encode_request(request), last=False)
+        self._send(process, wire.encode_request(request), deadline, last=False)
         return request.id
 
     # -- processes
 
     def _process(self, deadline: Deadline) -> _Process:
-        if self._keeps and self._kept is not None and not self._kept.ended:
+        if self._kept is not None and not (self._kept.ended or self._kept.half_written):
             return self._kept
-        process = self._start()
-        if self._announced(process, deadline):
-            if self._keeps:
-                self._kept = process
+        if self._kept is not None:
+            self._end(self._kept)
+        process = self._start(deadline)
+        if not self._keeps:
+            return process  # it is asked at once; its announcement comes before the answer
+        try:
+            announced = self._announced(process, deadline)
+        except BaseException:
+            self._end(process)
+            raise
+        if announced:
+            self._kept = process
             return process
         self._end(process)
-        if deadline.expired or not self._keeps:
-            raise AnswerTimedOut(f"{self.endpoint.url}: PowerShell did not announce itself")
         self._keeps = False
         self._warn(
-            f"{self.endpoint.url}: the kept PowerShell process does not announce itself; "
+            f"{self.endpoint.url}: the kept PowerShell process does not announce itself"
+            f"{process.complaint and f' ({process.complaint})'}; "
             "from here on each operation starts a process of its own"
         )
-        return self._start()
+        if deadline.expired:
+            raise AnswerTimedOut(f"{self.endpoint.url}: PowerShell did not announce itself")
+        return self._start(deadline)
 
-    def _start(self) -> _Process:
+    def _start(self, deadline: Deadline) -> _Process:
         if self._protocol is None:
-            self._protocol = open_protocol(self.endpoint, operation_s=_RECEIVE_S, read_s=_READ_S)
+            self._protocol = open_protocol(
+                self.endpoint, operation_s=_RECEIVE_S, read_s=_RECEIVE_S + _SLACK_S
+            )
+        self._pace(deadline)
         if not self._shell_id:
             self._shell_id = self._protocol.open_shell(codepage=_UTF8, noprofile=True)
         command_id = self._protocol.run_command(
             self._shell_id, agent.command_line(), console_mode_stdin=False
         )
         process = _Process(self._shell_id, command_id)
-        self._send(process, wire.encode_module(agent.module_text()), last=False)
+        try:
+            self._send(process, wire.encode_module(self._module), deadline, last=False)
+        except BaseException:
+            self._end(process)
+            raise
         return process
 
     def _announced(self, process: _Process, deadline: Deadline) -> bool:
-        if not self._keeps:
-            return True  # it is asked at once; its announcement comes before the answer
+        """Whether it says in time that it has the module it was given."""
+        wanted = wire.module_digest(self._module)
         patience = Deadline.after(deadline.at_most(self._announce_s))
-        while not patience.expired and not process.ended:
-            if isinstance(self._next_message(process, patience, _Traffic()), wire.Ready):
-                return True
+        while not patience.expired:
+            try:
+                message = self._next_message(process, patience, _Traffic())
+            except _Ended:
+                return False
+            if isinstance(message, wire.Ready):
+                return message.module == wanted
         return False
 
     def _end(self, process: _Process) -> None:
-        if self._protocol is not None:
-            with contextlib.suppress(ChannelError), our_errors(self.endpoint):
-                self._protocol.cleanup_command(process.shell_id, process.command_id)
+        if self._protocol is not None and not self._lost:
+            try:
+                with our_errors(self.endpoint):
+                    self._protocol.cleanup_command(process.shell_id, process.command_id)
+            except GuestUnreachable:
+                self._lost = True
+            except ChannelError as error:
+                _log.debug("%s: %s", self.endpoint.url, error)  # it is gone already
         process.ended = True
         if process is self._kept:
             self._kept = None
@@ -293,46 +314,71 @@ class WinRmChannel:
         if isinstance(error, ShellGone):
             self._shell_id = ""
             self._kept = None
-        elif self._kept is not None and self._kept.ended:
-            self._kept = None
+        if self._kept is not None:
+            # output that was under way may be lost; the rest of its line will bear no mark
+            self._kept.unread = b""
+        self._lost = isinstance(error, GuestUnreachable)
 
     # -- bytes
 
-    def _send(self, process: _Process, line: str, *, last: bool) -> None:
+    def _pace(self, deadline: Deadline) -> None:
+        """Have the next message answered by about the deadline; the service waits whole seconds only."""
+        protocol = self._open()
+        wait = max(1, min(_RECEIVE_S, int(deadline.remaining)))
+        protocol.operation_timeout_sec = wait
+        slack = _SLACK_S if deadline.remaining > wait + _SLACK_S else _LAST_SLACK_S
+        protocol.transport.read_timeout_sec = wait + slack
+
+    def _send(self, process: _Process, line: str, deadline: Deadline, *, last: bool) -> None:
         data = line.encode("ascii") + b"\r\n"
         blocks = [data[start : start + _STDIN_BLOCK] for start in range(0, len(data), _STDIN_BLOCK)]
         for number, block in enumerate(blocks, 1):
-            self._open().send_command_input(
-                process.shell_id, process.command_id, block, end=last and number == len(blocks)
-            )
+            self._pace(deadline)
+            process.half_written = len(blocks) > 1
+            with our_errors(self.endpoint):
+                self._open().send_command_input(
+                    process.shell_id, process.command_id, block, end=last and number == len(blocks)
+                )
+        process.half_written = False
 
     def _next_message(
         self, process: _Process, deadline: Deadline, traffic: _Traffic
     ) -> wire.Ready | wire.Answer | wire.Refusal | None:
-        """The next message, None when none came in one Receive."""
+        """The next message, None when none came in one Receive.
+
+        Raises:
+            _Ended: the process has ended and said all it will ever say.
+        """
         while True:
             line, newline, rest = process.unread.partition(b"\n")
-            if not newline:
-                break
-            process.unread = rest
-            message = self._decode(line)
-            if message is not None:
-                return message
-        if process.ended:
-            raise ChannelBroken(f"{self.endpoint.url}: PowerShell ended before it answered")
-        if deadline.expired:
-            return None
+            if newline:
+                process.unread = rest
+                message = self._decode(line)
+                if message is not None:
+                    return message
+                continue
+            if process.ended:
+                complaint = process.complaint and f": {process.complaint}"
+                raise _Ended(f"{self.endpoint.url}: PowerShell ended before it answered{complaint}")
+            if deadline.expired or not self._receive(process, deadline, traffic):
+                return None
+
+    def _receive(self, process: _Process, deadline: Deadline, traffic: _Traffic) -> bool:
+        """Take what the process wrote; whether it wrote anything, or ended."""
+        self._pace(deadline)
         try:
             stdout, stderr, _, process.ended = self._open().get_command_output_raw(
                 process.shell_id, process.command_id
             )
         except WinRMOperationTimeoutError:
-            return None
+            return False
         traffic.received += len(stdout)
         process.unread += stdout
         if stderr:
-            _log.info("%s: stderr: %s", self.endpoint.url, stderr.decode("utf-8", errors="replace")[:500])
-        return self._next_message(process, deadline, traffic) if stdout else None
+            text = stderr.decode("utf-8", errors="replace").strip()
+            process.complaint = text.splitlines()[0][:_COMPLAINT] if text else process.complaint
+            _log.info("%s: stderr: %s", self.endpoint.url, text[:500])
+        return bool(stdout) or process.ended
 
     def _decode(self, line: bytes) -> wire.Ready | wire.Answer | wire.Refusal | None:
         text = line.decode("ascii", errors="replace").rstrip("\r")
@@ -352,7 +398,14 @@ class WinRmChannel:
             raise RuntimeError("a WinRmChannel belongs to the thread that made it")
 
 
+class _Ended(ChannelBroken):
+    """The process has ended without the message that was awaited."""
+
+
 @dataclass
 class _Traffic:
+    """``delivered``: the request may have reached the process, so that asking again may do it twice."""
+
     sent: int = 0
     received: int = 0
+    delivered: bool = False

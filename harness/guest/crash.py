@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 
 from harness.errors import ChannelError, GuestCrashed, GuestError, InfrastructureError
@@ -22,10 +23,11 @@ _TRIPLE_FAULT = re.compile(r"d(?P<domid>\d+)v\d+ Triple fault")
 class _View:
     """What there was of crashes at one time; None where the guest could not be asked."""
 
-    bugchecks: int
-    triple_faults: int
+    bugchecks: Counter[str]
+    triple_faults: Counter[str]
     dumps: frozenset[tuple[str, str]] | None
     record: int | None
+    silence: Exception | None = None
 
 
 class CrashWatch:
@@ -45,6 +47,7 @@ class CrashWatch:
 
         Raises:
             GuestCrashed: the domain is in state c, or there are new dumps, bugchecks or unclean stops.
+            GuestError: it answered before the test, runs, and answers no more.
             InfrastructureError: the nested lab restarted the guest (triple fault under TCG).
         """
         guest = self._guest
@@ -52,11 +55,12 @@ class CrashWatch:
         if domain is not None and domain.crashed:
             raise GuestCrashed(f"{guest.name} crashed: its domain is in state c")
         after = self._look()
-        if after.triple_faults > self._before.triple_faults and guest.kind is GuestKind.STAND_IN:
+        # what is new: the hypervisor's log is a ring, a mere count may fall meanwhile
+        if after.triple_faults - self._before.triple_faults and guest.kind is GuestKind.STAND_IN:
             raise InfrastructureError(
                 f"host {guest.host.name}: the emulated processor triple-faulted during this test"
             )
-        if after.bugchecks > self._before.bugchecks:
+        if after.bugchecks - self._before.bugchecks:
             raise GuestCrashed(f"{guest.name}: a bugcheck in the hypervisor's log")
         if after.dumps is not None and self._before.dumps is not None:
             new = sorted(path for path, _ in after.dumps - self._before.dumps)
@@ -64,6 +68,8 @@ class CrashWatch:
                 raise GuestCrashed(f"{guest.name}: new crash dumps: {', '.join(new)}")
         if self._before.record is not None and after.record is not None:
             self._check_log(self._before.record)
+        if after.silence is not None and self._before.record is not None:
+            raise after.silence
 
     def _check_log(self, record: int) -> None:
         stops = self._guest.operations.stop_events(record=record)
@@ -73,17 +79,25 @@ class CrashWatch:
             raise GuestCrashed(f"{self._guest.name}: its log tells of {stops.unclean} unclean stop(s)")
 
     def _look(self) -> _View:
-        log = self._guest.host.toolstack.dmesg()
-        dumps, record = self._ask_guest()
-        return _View(len(_BUGCHECK.findall(log)), len(_TRIPLE_FAULT.findall(log)), dumps, record)
-
-    def _ask_guest(self) -> tuple[frozenset[tuple[str, str]] | None, int | None]:
-        if self._guest.host.toolstack.find(self._guest.name) is None:
-            return None, None
+        toolstack = self._guest.host.toolstack
+        domains = toolstack.domains()
+        others = {str(domain.domid) for domain in domains if domain.name != self._guest.name}
+        log = toolstack.dmesg()
+        bugchecks = _lines(_BUGCHECK, log, others)
+        triple_faults = _lines(_TRIPLE_FAULT, log, others)
+        ours = next((domain for domain in domains if domain.name == self._guest.name), None)
+        if ours is None or ours.paused or ours.shutdown:
+            return _View(bugchecks, triple_faults, None, None)
         try:
             operations = self._guest.operations
             dumps = frozenset((dump.path, dump.modified_utc) for dump in operations.dump_files())
-            return dumps, operations.event_mark().record
-        except (ChannelError, GuestError, InfrastructureError):
-            # a guest that cannot be asked is judged by what its host shows
-            return None, None
+            return _View(bugchecks, triple_faults, dumps, operations.event_mark().record)
+        except (ChannelError, GuestError, InfrastructureError) as error:
+            # a guest that cannot be asked is judged by what its host shows first
+            return _View(bugchecks, triple_faults, None, None, silence=error)
+
+
+def _lines(pattern: re.Pattern[str], log: str, others: set[str]) -> Counter[str]:
+    """The log's lines of that kind, but for those of other guests that run beside this one."""
+    kind = ((line, pattern.search(line)) for line in log.splitlines())
+    return Counter(line for line, match in kind if match and match["domid"] not in others)

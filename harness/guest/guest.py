@@ -20,7 +20,8 @@ from harness.errors import (
     InfrastructureError,
 )
 from harness.guest.calls import operations_over
-from harness.guest.channel import ExchangeLog, WinRmChannel
+from harness.guest.channel import ANNOUNCE_S, WinRmChannel
+from harness.guest.exchanges import ExchangeLog
 from harness.guest.winrm import Endpoint, default_port, identify, peer_fingerprint
 from harness.host.address import GuestPlace, find_address
 from harness.host.domain import DomainSpec
@@ -31,11 +32,9 @@ from harness.lab import GuestTemplate
 from harness.model import GuestKind
 from harness.operations import GuestOperations, Operation
 
-__all__ = ["Guest", "GuestState", "Login"]
+__all__ = ["Guest", "GuestState", "Login", "mac_for"]
 
 _DIRECT_S = 2.0
-_OFF_S = 300
-_PROBE_S = 20
 
 
 class GuestState(StrEnum):
@@ -152,7 +151,9 @@ class Guest:
             return NotYet(f"still boot {boot}") if boot == old_boot else Done(boot)
 
         subject = f"{self.name} answers by WinRM" + (" after its reboot" if old_boot else "")
-        self.boot_id = wait_until(probe, subject=subject, deadline=deadline, interval_s=0.25)
+        self.boot_id = wait_until(
+            probe, subject=subject, deadline=deadline, interval_s=0.5 * self.host.spec.time_factor
+        )
         self._answered = True
         self.state = GuestState.REACHABLE if self.state in {GuestState.OFF, GuestState.BOOTED} else self.state
         return self.boot_id
@@ -171,15 +172,32 @@ class Guest:
         wait_until(
             probe, subject=f"{self.name} leaves the list of domains", deadline=deadline, interval_s=0.1
         )
-        self.disconnect()
+        self.disconnect(polite=False)
         self.state = GuestState.OFF
 
     def kill(self) -> None:
         """Take the domain away at once, if it is there: for teardown and for tests of unclean stops."""
-        self.disconnect()
+        self.disconnect(polite=False)
         with contextlib.suppress(NoSuchDomain):
             self.host.toolstack.destroy(self.name)
         self.state = GuestState.OFF
+
+    def save(self, path: str) -> None:
+        """Save the domain to a file of the host; it is gone afterwards, and the guest knows nothing of it."""
+        self.disconnect()
+        self.host.toolstack.save(self.name, path)
+
+    def restore(self, path: str, deadline: Deadline) -> None:
+        """Bring a saved domain back and wait until the same boot answers again.
+
+        Raises:
+            WaitTimedOut: it does not answer.
+            GuestError: it answers, but it has rebooted.
+        """
+        boot = self.boot_id
+        self.host.toolstack.restore(path)
+        if self.wait_ready(deadline) != boot:
+            raise GuestError(f"{self.name} was restored, and then booted anew")
 
     def break_(self) -> None:
         """Nothing more is expected of this guest: the next test gets a fresh one."""
@@ -192,10 +210,16 @@ class Guest:
         """Typed operations, over a channel that is opened when needed."""
         return operations_over(_Explained(self), time_factor=self.host.spec.time_factor)
 
-    def disconnect(self) -> None:
-        """Close the channel and the tunnel; the next operation opens new ones."""
+    def disconnect(self, *, polite: bool = True) -> None:
+        """Close the channel and the tunnel; the next operation opens new ones.
+
+        Not ``polite``: nothing is said to a guest that is off, or about to be.
+        """
         if self._channel is not None:
-            self._channel.close()
+            if polite:
+                self._channel.close()
+            else:
+                self._channel.abandon()
             self._channel = None
         if self._tunnel is not None:
             self._tunnel.close()
@@ -208,7 +232,8 @@ class Guest:
             GuestUnreachable: the address is not known yet, or nobody answers there.
         """
         if self._channel is None:
-            self._channel = WinRmChannel(self._endpoint(), warn=self._warn)
+            announce_s = ANNOUNCE_S * self.host.spec.time_factor
+            self._channel = WinRmChannel(self._endpoint(), warn=self._warn, announce_s=announce_s)
             self._channel.log = self.log
         return self._channel
 
@@ -222,7 +247,9 @@ class Guest:
             return GuestCrashed(f"{self.name} is gone from its host though nobody stopped it; {error}")
         if before.crashed:
             return GuestCrashed(f"{self.name} crashed; {error}")
-        if isinstance(error, GuestAuthFailed) or not self._answered:
+        if isinstance(error, GuestAuthFailed):
+            return InfrastructureError(f"{self.name} does not let us in: {error}")
+        if not self._answered:
             return InfrastructureError(f"{self.name} has never answered in this run: {error}")
         after = self.host.toolstack.find(self.name)
         if after is not None and after.cpu_s > before.cpu_s:

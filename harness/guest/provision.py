@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 
+from harness.errors import ProvisioningFailed
 from harness.guest.guest import Guest, Login, mac_for
+from harness.guest.transfer import CD_DRIVE
 from harness.host.area import RunArea, domain_name
 from harness.host.clone import choose_strategy
 from harness.host.domain import DiskSpec, DomainSpec, NicSpec
 from harness.host.host import Host
-from harness.lab import GuestTemplate
+from harness.lab import GuestTemplate, NicModel
 
-__all__ = ["make_guest", "remove_guest"]
+__all__ = ["add_disk", "make_guest", "remove_disk", "remove_guest"]
 
 
 def make_guest(
@@ -29,17 +32,19 @@ def make_guest(
         ProvisioningFailed: the clone cannot be made.
     """
     name = domain_name(area.run_id, number)
-    report(f"cloning {template.image} for {name} on {host.name}")
-    disk = choose_strategy(host.shell).clone(template.image, area.path(f"{name}.img"))
+    image = str(template.image_on(host.spec))
+    report(f"cloning {image} for {name} on {host.name}")
+    disk = choose_strategy(host.shell).clone(image, area.path(f"{name}.img"))
+    model = None if template.nic is NicModel.NONE else template.nic.value
     domain = DomainSpec(
         name=name,
         memory_mib=template.memory_mib,
         vcpus=template.vcpus,
         disks=(
             DiskSpec(disk.path, "hda", disk.image_format),
-            DiskSpec("", "hdc", cdrom=True),
+            DiskSpec("", CD_DRIVE, cdrom=True),
         ),
-        nics=(NicSpec(mac_for(area.run_id, number), host.spec.bridge),),
+        nics=(NicSpec(mac_for(area.run_id, number), host.spec.bridge, model),),
         firmware=template.firmware,
         console_log=area.path(f"{name}.console"),
         extra=template.extra,
@@ -50,6 +55,33 @@ def make_guest(
 def remove_guest(guest: Guest, area: RunArea) -> None:
     """Take a guest away with everything that bears its name on the host."""
     guest.kill()
-    files = area.path(guest.name)
-    # the glob is the host's: names of run ids hold nothing a shell would read otherwise
-    guest.host.shell.check(["sh", "-c", f"rm -f {files}.*"])
+    # the dot: guest 1 is not to take the files of guest 11 along
+    files = shlex.quote(area.path(f"{guest.name}."))
+    guest.host.shell.check(["sh", "-c", f"rm -f {files}*"])
+
+
+def add_disk(guest: Guest, area: RunArea, vdev: str, size_mib: int) -> DiskSpec:
+    """Plug an empty disk into a running guest, as ``xvdg`` or later: earlier ones show up emulated, too.
+
+    It goes with ``remove_disk``, or with the guest.
+
+    Raises:
+        ProvisioningFailed: the host has no room.
+        CommandFailed: it cannot be plugged in.
+    """
+    path = area.path(f"{guest.name}.{vdev}.raw")
+    result = guest.host.shell.run(["truncate", "-s", f"{size_mib}M", path])
+    if not result.ok:
+        raise ProvisioningFailed(
+            f"host {guest.host.name}: no disk of {size_mib} MiB: {result.describe()}",
+            mend=f"df -h {guest.host.spec.storage}",
+        )
+    disk = DiskSpec(path, vdev)
+    guest.host.toolstack.attach_disk(guest.name, disk)
+    return disk
+
+
+def remove_disk(guest: Guest, disk: DiskSpec) -> None:
+    """Unplug a disk that ``add_disk`` made, and delete it."""
+    guest.host.toolstack.detach_disk(guest.name, disk.vdev)
+    guest.host.shell.check(["rm", "-f", disk.path])

@@ -8,13 +8,17 @@ compared here.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import http.server
+import re
 import secrets
 import shutil
 import socketserver
+import tempfile
 import threading
-from collections.abc import Iterator
+import urllib.parse
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,13 +26,20 @@ from typing import Any, Self
 
 import pycdlib
 
-from harness.errors import HarnessError, InfrastructureError
+from harness.deadline import Done, NotYet, wait_until
+from harness.errors import ConfigurationError, HarnessError, InfrastructureError, OperationFailed
+from harness.guest.guest import Guest
+from harness.host.area import RunArea
 from harness.operations import FileFacts, GuestOperations
 
-__all__ = ["CD_LABEL", "FileServer", "make_iso", "sha256_of", "to_guest"]
+__all__ = ["CD_DRIVE", "CD_LABEL", "FileServer", "by_cd", "from_guest", "make_iso", "sha256_of", "to_guest"]
 
 CD_LABEL = "PVHCK"
+CD_DRIVE = "hdc"
 _TOKEN_BYTES = 24
+_CD_S = 60
+# Joliet: 64 characters with the version, and none of these; one beyond the BMP counts twice
+_CD_NAME = re.compile(r"[^*/:;?\\\x00-\x1f\U00010000-\U0010ffff]{1,60}")
 
 
 def sha256_of(path: Path) -> str:
@@ -46,12 +57,13 @@ class _Offer:
 class FileServer:
     """Serves offered files to guests, and takes files they put. Use it as a context.
 
-    ``address`` is ours as guests see it; ``bind`` is what we listen on.
+    ``address`` is ours as guests see it. We listen there; where it is no address of this machine
+    (guests behind address translation), on all of ours.
     """
 
-    def __init__(self, address: str, *, bind: str = "") -> None:
+    def __init__(self, address: str) -> None:
         self._offers: dict[str, _Offer] = {}
-        self._server = _Server((bind or address, 0), _Handler)
+        self._server = _listen(address)
         self._server.offers = self._offers
         self._address = address
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
@@ -82,9 +94,22 @@ class FileServer:
         token = secrets.token_urlsafe(_TOKEN_BYTES)
         self._offers[token] = offer
         try:
-            yield f"http://{self._address}:{self._server.server_address[1]}/{token}/{offer.path.name}"
+            name = urllib.parse.quote(offer.path.name)
+            yield f"http://{self._address}:{self._server.server_address[1]}/{token}/{name}"
         finally:
             del self._offers[token]
+
+
+def _listen(address: str) -> _Server:
+    try:
+        return _Server((address, 0), _Handler)
+    except OSError as error:
+        if error.errno != errno.EADDRNOTAVAIL:
+            raise ConfigurationError(
+                f"no file server at {address}: {error}",
+                mend="`controller` of the host's section is our address as guests see it",
+            ) from error
+    return _Server(("", 0), _Handler)
 
 
 class _Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
@@ -153,14 +178,75 @@ def to_guest(guest: GuestOperations, server: FileServer, source: Path, target: s
     return facts
 
 
+def from_guest(guest: GuestOperations, server: FileServer, path: str, target: Path) -> FileFacts:
+    """Have the guest send a file to ``target``; its hash here is the one the guest took.
+
+    Raises:
+        InfrastructureError: it arrived with another hash or size.
+    """
+    with server.accept(target) as url:
+        facts = guest.push_file(path=path, url=url)
+    arrived = (sha256_of(target), target.stat().st_size) if target.exists() else ("", 0)
+    if arrived != (facts.sha256, facts.size):
+        raise InfrastructureError(
+            f"{path} of the guest arrived with SHA-256 {arrived[0] or 'of nothing'}, not {facts.sha256}",
+            mend="something between the guest and us changes what it carries, or our disk is full",
+        )
+    return facts
+
+
+def by_cd(guest: Guest, area: RunArea, files: Mapping[str, Path], folder: str) -> tuple[FileFacts, ...]:
+    """Files into a folder of a guest that cannot reach us: on a CD that its toolstack inserts.
+
+    ``files`` are by their name on the CD, which is the one in the folder, too. The facts are in
+    their order.
+
+    Raises:
+        InfrastructureError: one arrived with another hash.
+    """
+    path = area.path(f"{guest.name}.files.iso")
+    with tempfile.TemporaryDirectory() as scratch:
+        iso = Path(scratch) / "files.iso"
+        make_iso(dict(files), iso)
+        guest.host.shell.put(iso, path)
+    toolstack = guest.host.toolstack
+    toolstack.insert_cd(guest.name, CD_DRIVE, path)
+    try:
+        _await_cd(guest)
+        return tuple(_copied(guest, name, source, f"{folder}/{name}") for name, source in files.items())
+    finally:
+        toolstack.eject_cd(guest.name, CD_DRIVE)
+        guest.host.shell.check(["rm", "-f", path])
+
+
+def _await_cd(guest: Guest) -> None:
+    def probe() -> Done[None] | NotYet:
+        try:
+            guest.operations.cd_files(label=CD_LABEL)
+        except OperationFailed as error:
+            if error.kind != "not-found":
+                raise
+            return NotYet(str(error))
+        return Done(None)
+
+    wait_until(probe, subject=f"{guest.name} sees the CD", deadline=guest.deadline(_CD_S))
+
+
+def _copied(guest: Guest, name: str, source: Path, target: str) -> FileFacts:
+    facts = guest.operations.copy_from_cd(label=CD_LABEL, name=name, path=target)
+    if facts.sha256 != sha256_of(source):
+        raise InfrastructureError(f"{name} came from the CD with SHA-256 {facts.sha256}, not its own")
+    return facts
+
+
 def make_iso(files: dict[str, Path], target: Path) -> None:
     """An ISO image (Joliet, label ``PVHCK``) with files in its root folder, by the names given."""
     iso = pycdlib.PyCdlib()
     iso.new(interchange_level=3, joliet=3, vol_ident=CD_LABEL)
     try:
         for number, (name, path) in enumerate(sorted(files.items())):
-            if len(name) > 60 or "/" in name:  # noqa: PLR2004  # Joliet allows 64 with the version
-                raise HarnessError(f"{name} cannot be a file name on a CD")
+            if not _CD_NAME.fullmatch(name):
+                raise HarnessError(f"{name!r} cannot be a file name on a CD", mend="rename it")
             iso.add_file(str(path), f"/F{number:07}.;1", joliet_path=f"/{name}")
         iso.write(str(target))
     finally:

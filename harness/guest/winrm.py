@@ -6,6 +6,7 @@ recorded Windows exchanges (facts/winrm.md 1.4, 5.4).
 
 from __future__ import annotations
 
+import binascii
 import hashlib
 import socket
 import ssl
@@ -13,12 +14,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import requests
 from requests.adapters import HTTPAdapter
+from spnego.exceptions import SpnegoError
 from winrm.exceptions import (
     InvalidCredentialsError,
     WinRMError,
+    WinRMOperationTimeoutError,
     WinRMTransportError,
     WSManFaultError,
 )
@@ -43,6 +47,9 @@ _HTTP_PORT, _HTTPS_PORT = 5985, 5986
 _SHELL_GONE = 2150858843
 _TOO_MANY = {2150859173, 2150859174}
 _REFUSED_BODY = {400, 413}
+_OTHER_CERTIFICATE = "Fingerprints did not match"  # urllib3 2 (util/ssl_.py, assert_fingerprint)
+# What pywinrm lets through when an envelope lacks what it looks for.
+_SENSELESS = (ET.ParseError, StopIteration, KeyError, binascii.Error, UnicodeDecodeError)
 
 _IDENTIFY = (
     '<s:Envelope xmlns:s="http://www.w3.org/2003/05/soap-envelope" '
@@ -149,7 +156,7 @@ def identify(endpoint: Endpoint) -> str:
                 verify=False,  # the adapter pins the fingerprint
             )
         except requests.RequestException as error:
-            raise GuestUnreachable(f"no WinRM at {endpoint.url}: {_cause(error)}") from error
+            raise _connection_error(endpoint, error) from error
     if "IdentifyResponse" not in answer.text:
         raise GuestUnreachable(f"{endpoint.url} answers with HTTP {answer.status_code}, not as WinRM does")
     return answer.headers.get("Server", "")
@@ -157,9 +164,12 @@ def identify(endpoint: Endpoint) -> str:
 
 @contextmanager
 def our_errors(endpoint: Endpoint) -> Iterator[None]:
-    """Turn what pywinrm and requests raise into ``ChannelError``."""
+    """Turn what pywinrm, requests and the login libraries raise into ``ChannelError``."""
     try:
         yield
+    except WinRMOperationTimeoutError as error:
+        # a Receive that waits is dealt with where it is sent; nothing else may take that long
+        raise GuestUnreachable(f"{endpoint.url}: WinRM itself reports a timeout") from error
     except WSManFaultError as error:
         raise _fault(endpoint, error) from error
     except InvalidCredentialsError as error:
@@ -169,15 +179,14 @@ def our_errors(endpoint: Endpoint) -> Iterator[None]:
         ) from error
     except WinRMTransportError as error:
         raise _http_error(endpoint, error) from error
-    except requests.exceptions.SSLError as error:
-        raise GuestAuthFailed(
-            f"{endpoint.url} shows another certificate than the one pinned ({endpoint.fingerprint})",
-            mend="if the template was rebuilt, change `certificate` in its section",
-        ) from error
     except requests.RequestException as error:
-        raise GuestUnreachable(f"{endpoint.url}: {_cause(error)}") from error
+        raise _connection_error(endpoint, error) from error
+    except SpnegoError as error:
+        raise ChannelBroken(f"{endpoint.url}: the login or a sealed message is damaged: {error}") from error
     except WinRMError as error:
         raise ChannelBroken(f"{endpoint.url}: {error}") from error
+    except _SENSELESS as error:
+        raise ChannelBroken(f"{endpoint.url}: an answer that makes no sense: {error!r}") from error
 
 
 def _fault(endpoint: Endpoint, error: WSManFaultError) -> ChannelError:
@@ -195,11 +204,21 @@ def _http_error(endpoint: Endpoint, error: WinRMTransportError) -> ChannelError:
     return GuestUnreachable(f"{endpoint.url}: HTTP {error.code}")
 
 
+def _connection_error(endpoint: Endpoint, error: requests.RequestException) -> ChannelError:
+    """A TLS error alone says nothing: a guest that goes down in a handshake gives one, too."""
+    if _OTHER_CERTIFICATE in str(error):
+        return GuestAuthFailed(
+            f"{endpoint.url} shows another certificate than the one pinned ({endpoint.fingerprint})",
+            mend="if the template was rebuilt, change `certificate` in its section",
+        )
+    return GuestUnreachable(f"{endpoint.url}: {_cause(error)}")
+
+
 def _cause(error: BaseException) -> str:
     """The innermost exception in words: requests wraps the one that matters three deep."""
     inner = error
-    while inner.__context__ is not None:
-        inner = inner.__context__
+    while (deeper := inner.__cause__ or inner.__context__) is not None:
+        inner = deeper
     return f"{type(inner).__name__}: {inner}"
 
 

@@ -19,6 +19,7 @@ _CLASS = "SYSTEM\\CurrentControlSet\\Control\\Class\\{4D36E972-E325-11CE-BFC1-08
 _STATES = {"running": "Running", "stopped": "Stopped", "changing": "Start Pending"}
 _STARTS = {"boot": "Boot", "system": "System", "auto": "Auto", "demand": "Manual", "disabled": "Disabled"}
 _BUSES = {"ATA": 3, "SCSI": 1}
+_COUNTED = str.maketrans("()#/\\", "[]___")  # how performance counters write a name
 
 
 def windows_rows(state: GuestState, *, old: bool) -> dict[str, Any]:
@@ -127,6 +128,7 @@ def _base(state: GuestState, *, old: bool) -> dict[str, Any]:
         rows["Win32_PnPSignedDriver"] += [
             {"DeviceID": adapter.instance_id, "DeviceClass": "NET", "DriverVersion": adapter.driver_version}
             for adapter in state.adapters
+            if adapter.instance_id not in {device.instance_id for device in state.devices}
         ]
         rows["Win32_DiskDrive"] = [
             {
@@ -261,7 +263,7 @@ def _old_network(adapters: tuple[NetworkAdapter, ...]) -> dict[str, Any]:
         ],
         "Win32_PerfRawData_Tcpip_NetworkInterface": [
             {
-                "Name": adapter.description.replace("#", "_"),
+                "Name": adapter.description.translate(_COUNTED),
                 "BytesReceivedPersec": adapter.statistics.received_bytes,
                 "BytesSentPersec": adapter.statistics.sent_bytes,
                 "PacketsReceivedPersec": adapter.statistics.received_packets,

@@ -15,7 +15,7 @@ from typing import Any
 
 from harness.operations import OPERATIONS, Operation
 
-__all__ = ["FRAGMENTS", "bootstrap", "command_line", "module_text"]
+__all__ = ["FRAGMENTS", "bootstrap", "command_line", "module_text", "probe_text"]
 
 FRAGMENTS = (
     "PvHarness.psm1",
@@ -47,6 +47,12 @@ def module_text() -> str:
     """The whole module: the fragments and the table of operations."""
     fragments = [(_HERE / name).read_text(encoding="ascii") for name in FRAGMENTS]
     return "\n".join([*fragments, _operation_table()])
+
+
+@cache
+def probe_text() -> str:
+    """The module with the recorder: it also has the operation ``harness.guest.probe`` asks for."""
+    return "\n".join([module_text(), (_HERE / "probe.ps1").read_text(encoding="ascii")])
 
 
 @cache

@@ -26,17 +26,24 @@ STUBBED = (
     "Get-ExecutionPolicy",
     "Get-ItemProperty",
     "Get-WinEvent",
+    "Get-WSManInstance",
     "Get-WindowsDriver",
     "Get-WmiObject",
     "Invoke-CimMethod",
+    "New-ItemProperty",
     "New-Object",
+    "New-WSManInstance",
     "Register-WmiEvent",
     "Set-ItemProperty",
     "Set-NetAdapterAdvancedProperty",
+    "Set-Service",
+    "Set-WSManInstance",
+    "Start-Service",
     "Test-Path",
 )
 # These are PowerShell's own and run as they are.
 KNOWN = (
+    "Add-Member",
     "ConvertTo-Json",
     "ForEach-Object",
     "Get-Command",
@@ -53,8 +60,17 @@ KNOWN = (
     "Unregister-Event",
     "Wait-Event",
     "Where-Object",
+    "Write-Output",
 )
-NATIVE = ("bcdedit.exe", "pnputil.exe", "powershell.exe", "shutdown.exe", "taskkill.exe", "whoami.exe")
+NATIVE = (
+    "bcdedit.exe",
+    "netsh.exe",
+    "pnputil.exe",
+    "powershell.exe",
+    "shutdown.exe",
+    "taskkill.exe",
+    "whoami.exe",
+)
 
 _FILE = Path(__file__).with_name("windows-commands.json")
 _ORIGIN = (

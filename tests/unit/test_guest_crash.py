@@ -1,0 +1,169 @@
+"""What counts as a crash of this guest, and what does not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
+
+import pytest
+
+from harness.errors import GuestCrashed, GuestHung, InfrastructureError
+from harness.guest.crash import CrashWatch
+from harness.host.toolstack.protocol import DomainInfo
+from harness.model import GuestKind
+from harness.operations import DumpFile, EventMark, StopEvents
+
+OURS = DomainInfo(
+    "win1",
+    7,
+    1,
+    1,
+    running=True,
+    blocked=False,
+    paused=False,
+    shutdown=False,
+    dying=False,
+    reason="",
+    cpu_s=1.0,
+)
+OTHER = replace(OURS, name="win2", domid=8)
+BUGCHECK = "(XEN) (d{}) XEN|BUGCHECK: ====>\n"
+TRIPLE = "(XEN) d{}v0 Triple fault - invoking HVM shutdown action 1\n"
+QUIET = StopEvents(requested=0, clean=0, unclean=0, bugchecks=0)
+
+
+@dataclass
+class Scene:
+    """A guest and its host as a crash watch asks them."""
+
+    kind: GuestKind = GuestKind.WINDOWS
+    name: str = "win1"
+    log: str = "(XEN) Xen version 4.17\n"
+    present: list[DomainInfo] = field(default_factory=lambda: [OURS, OTHER])
+    dumps: tuple[DumpFile, ...] = ()
+    stops: StopEvents = QUIET
+    silence: Exception | None = None
+
+    @property
+    def host(self):
+        toolstack = SimpleNamespace(
+            dmesg=lambda: self.log,
+            domains=lambda: tuple(self.present),
+            find=lambda name: next((one for one in self.present if one.name == name), None),
+        )
+        return SimpleNamespace(toolstack=toolstack, name="xen1")
+
+    @property
+    def operations(self):
+        if self.silence is not None:
+            raise self.silence
+        return SimpleNamespace(
+            dump_files=lambda: self.dumps,
+            event_mark=lambda: EventMark(5),
+            stop_events=lambda record: self.stops,
+        )
+
+
+def found(scene: Scene, change) -> str:
+    watch = CrashWatch(scene)
+    change(scene)
+    with pytest.raises(GuestCrashed) as caught:
+        watch.check()
+    return str(caught.value)
+
+
+def test_a_quiet_test_is_no_crash():
+    scene = Scene(log=BUGCHECK.format(7), dumps=(DumpFile("C:\\MEMORY.DMP", 1, "yesterday"),))
+    CrashWatch(scene).check()
+
+
+def test_a_domain_in_state_c_is_a_crash_whatever_the_rest_says():
+    def crash(scene):
+        scene.present = [replace(OURS, reason="c")]
+        scene.silence = AssertionError("a crashed guest is not asked")
+
+    assert "state c" in found(Scene(), crash)
+
+
+def test_a_bugcheck_in_the_hypervisor_s_log_is_a_crash():
+    assert "bugcheck" in found(Scene(), lambda scene: setattr(scene, "log", scene.log + BUGCHECK.format(7)))
+
+
+def test_a_bugcheck_counts_after_a_reboot_gave_a_new_domid_too():
+    def crash(scene):
+        scene.log += BUGCHECK.format(7)
+        scene.present = [replace(OURS, domid=9), OTHER]
+
+    assert "bugcheck" in found(Scene(), crash)
+
+
+def test_a_bugcheck_of_the_guest_beside_it_is_not_its_own():
+    scene = Scene()
+    watch = CrashWatch(scene)
+    scene.log += BUGCHECK.format(OTHER.domid)
+    watch.check()
+
+
+def test_a_bugcheck_is_seen_though_the_log_is_a_ring_that_forgot_an_older_one():
+    def crash(scene):
+        scene.log = "(XEN) later\n" + BUGCHECK.format(9)
+        scene.present = [replace(OURS, domid=9), OTHER]
+
+    assert "bugcheck" in found(Scene(log=BUGCHECK.format(3)), crash)
+
+
+def test_a_new_dump_is_a_crash_and_a_rewritten_one_too():
+    old = DumpFile("C:\\MEMORY.DMP", 1, "yesterday")
+    assert "MEMORY.DMP" in found(
+        Scene(dumps=(old,)), lambda scene: setattr(scene, "dumps", (replace(old, modified_utc="today"),))
+    )
+
+
+@pytest.mark.parametrize(("stops", "word"), [({"bugchecks": 1}, "bugcheck"), ({"unclean": 1}, "unclean")])
+def test_the_guest_s_own_log_tells_of_crashes(stops, word):
+    assert word in found(Scene(), lambda scene: setattr(scene, "stops", replace(QUIET, **stops)))
+
+
+def test_an_unclean_stop_that_the_test_made_itself_is_no_crash():
+    scene = Scene()
+    watch = CrashWatch(scene)
+    watch.allow_unclean_stop()
+    scene.stops = replace(QUIET, unclean=1)
+    watch.check()
+
+
+@pytest.mark.parametrize(
+    ("kind", "error"), [(GuestKind.STAND_IN, InfrastructureError), (GuestKind.WINDOWS, None)]
+)
+def test_a_triple_fault_is_the_lab_s_only_where_the_processor_is_emulated(kind, error):
+    scene = Scene(kind=kind)
+    watch = CrashWatch(scene)
+    scene.log += TRIPLE.format(7)
+    if error is None:
+        watch.check()
+    else:
+        with pytest.raises(error, match="triple-faulted"):
+            watch.check()
+
+
+def test_a_guest_that_answered_before_and_is_silent_now_is_not_passed():
+    scene = Scene()
+    watch = CrashWatch(scene)
+    scene.silence = GuestHung("win1 is silent although its host answers")
+    with pytest.raises(GuestHung, match="silent"):
+        watch.check()
+
+
+@pytest.mark.parametrize("present", [[], [replace(OURS, paused=True)], [replace(OURS, shutdown=True)]])
+def test_a_guest_that_is_off_or_paused_is_not_asked(present):
+    scene = Scene()
+    watch = CrashWatch(scene)
+    scene.present = present
+    scene.silence = AssertionError("it was asked")
+    watch.check()
+
+
+def test_a_guest_that_was_silent_before_is_judged_by_its_host_alone():
+    scene = Scene(silence=GuestHung("silent"))
+    watch = CrashWatch(scene)
+    watch.check()
