@@ -1,0 +1,73 @@
+"""Bringing files into a guest: it pulls them by HTTP, or finds them on a CD when it cannot reach us."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import InfrastructureError, OperationFailed
+from harness.guest.guest import Guest
+from harness.guest.transfer import FileServer, by_cd, to_guest
+from harness.host.area import RunArea, run_of
+from harness.model import GuestKind
+
+__all__ = ["Delivery", "deliver", "guest_path"]
+
+_FOLDERS = {
+    GuestKind.WINDOWS: "C:\\ProgramData\\pvhck\\build",
+    GuestKind.SIMULATED: "C:\\ProgramData\\pvhck\\build",
+    GuestKind.STAND_IN: "/var/lib/pvhck/build",
+}
+_LOOPBACK = "127.0.0.1"
+_TOKEN = re.compile(r"/[\w-]{30,}/")  # of a file server's URL
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """A file that is in the guest; ``warning`` says why it did not go the usual way, if so."""
+
+    path: str
+    warning: str = ""
+
+
+def guest_path(kind: GuestKind, *names: str) -> str:
+    """A path below the folder where builds lie in a guest, as its system writes paths."""
+    separator = "/" if kind is GuestKind.STAND_IN else "\\"
+    return separator.join((_FOLDERS[kind], *names))
+
+
+def deliver(guest: Guest, source: Path) -> Delivery:
+    """Have ``source`` in the guest under its own name, its hash compared there.
+
+    Raises:
+        InfrastructureError: neither way works, or the file arrives changed.
+        ConfigurationError: ``controller`` of hosts.ini cannot be served on.
+    """
+    target = guest_path(guest.kind, source.name)
+    address = guest.host.spec.controller
+    if guest.kind is GuestKind.SIMULATED:
+        address = address or _LOOPBACK  # where it is itself
+    if not address:
+        _by_cd(guest, source)
+        return Delivery(target)
+    try:
+        with FileServer(address) as server:
+            to_guest(guest.operations, server, source, target)
+    except OperationFailed as error:
+        if error.kind != "command-failed":
+            raise
+        _by_cd(guest, source)
+        detail = _TOKEN.sub("/<token>/", error.detail)
+        return Delivery(target, f"{guest.name} cannot fetch from {address}, it got a CD: {detail}")
+    return Delivery(target)
+
+
+def _by_cd(guest: Guest, source: Path) -> None:
+    run = run_of(guest.name)
+    if run is None:
+        raise InfrastructureError(
+            f"{guest.name} is no guest of a run: there is no place for a CD image on host {guest.host.name}",
+            mend=f"set controller in [host {guest.host.name}] to our address as guests see it",
+        )
+    by_cd(guest, RunArea(guest.host.shell, run), {source.name: source}, guest_path(guest.kind))

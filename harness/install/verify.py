@@ -1,0 +1,104 @@
+"""Are the drivers in, and do they work? Seen from the guest and from its host."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from harness.deadline import NotYet, WaitTimedOut
+from harness.guest.guest import Guest
+from harness.install.guestview import (
+    GuestView,
+    answerable_for_nic,
+    driver_faults,
+    emulated_faults,
+    look_at_guest,
+    reachable,
+    waiting_devices,
+)
+from harness.install.hostview import hardware_of, host_faults, look_at_host, readable_keys
+from harness.install.outcome import Verification
+from harness.install.patience import await_answer
+from harness.lab.profile import InstallParams
+from harness.package import DriverBuild
+
+__all__ = ["Settled", "look", "settle", "verify_drivers"]
+
+
+@dataclass(frozen=True)
+class Settled:
+    """Where a guest has come to rest: it asks for a reboot, or this is how its drivers are."""
+
+    reboot_reasons: tuple[str, ...]
+    verification: Verification
+
+
+def verify_drivers(guest: Guest, build: DriverBuild, params: InstallParams) -> Verification:
+    """Look until nothing is wrong, at most ``settle_s``; then what is wrong stays wrong.
+
+    ``build`` is what should be in the guest: with a part of a build, the rest should not be.
+
+    Raises:
+        GuestError: the guest does not answer.
+    """
+    build = build.for_arch(guest.template.arch)
+    settled = settle(guest, build, params, look_for_reboots=False)
+    return settled.verification
+
+
+def settle(
+    guest: Guest, build: DriverBuild, params: InstallParams, *, look_for_reboots: bool = True
+) -> Settled:
+    """Wait until the guest asks for a reboot or nothing is wrong; when the time is up, as it is then.
+
+    Raises:
+        GuestError: the guest does not answer.
+    """
+    deadline = guest.deadline(params.settle_s)
+    last: list[Verification] = []
+
+    def ask() -> Settled | NotYet:
+        view = look_at_guest(guest, build)
+        reasons = _reboot_reasons(guest, build, view) if look_for_reboots else ()
+        verification = look(guest, build, view)
+        last[:] = [verification]
+        if reasons or verification.ok:
+            return Settled(reasons, verification)
+        return NotYet(str(verification.faults[0]))
+
+    try:
+        return await_answer(
+            guest,
+            ask,
+            subject=f"{guest.name}: its drivers work",
+            deadline=deadline,
+            silence_s=params.settle_s,
+        )
+    except WaitTimedOut:
+        return Settled((), last[0])
+
+
+def look(guest: Guest, build: DriverBuild, view: GuestView | None = None) -> Verification:
+    """One look, without waiting. ``build`` holds one architecture."""
+    view = view or look_at_guest(guest, build)
+    keys = readable_keys(guest.kind, guest.host.toolstack.name, guest.host.info.version)
+    build = reachable(build)
+    faults = tuple(driver_faults(build, view))
+    nic = answerable_for_nic(faults)
+    faults += (
+        *emulated_faults(build, view, hardware_of(guest), nic=nic),
+        *host_faults(build, look_at_host(guest), keys, nic=nic),
+    )
+    unchecked = {item.check for item in keys.not_checked}
+    checks = (
+        "devices of the INFs present, without a problem, with the INFs' versions",
+        "services of the INFs running",
+        "emulated interface and disk replaced",
+        "front and back ends of vif and vbd in state 4",
+        *(check for check in ("drivers/N", "feature/hotplug", "control/feature-*") if check not in unchecked),
+    )
+    return Verification(faults, checks, keys.not_checked)
+
+
+def _reboot_reasons(guest: Guest, build: DriverBuild, view: GuestView) -> tuple[str, ...]:
+    asking = [f"{pending.driver} (xenbus_monitor)" for pending in guest.operations.pending_reboots()]
+    return (*asking, *waiting_devices(build, view))

@@ -1,0 +1,136 @@
+"""Unpacking a build's archive, which came from elsewhere: nothing in it is trusted.
+
+Refused are absolute names, names that lead out of the folder, links, devices, encryption, and
+more than a driver build can be (a bomb). Contents are counted as they are read, whatever the
+archive's own headers claim.
+"""
+
+from __future__ import annotations
+
+import lzma
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from harness.errors import ConfigurationError
+
+__all__ = ["Budget", "is_archive", "unpack"]
+
+_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".zip")
+_BLOCK = 1 << 20
+_MEND = "build the archive again from the folder it was made of"
+
+Opener = Callable[[], "IO[bytes] | None"]
+
+
+class Budget:
+    """How much may come out of a build's archives, those inside archives included.
+
+    The limits are far above the largest build known (a checked one with symbols of all five
+    drivers, some 100 MiB) and far below what fills a disk.
+    """
+
+    def __init__(self, *, max_bytes: int = 1 << 30, max_files: int = 5000) -> None:
+        self._bytes = self._max_bytes = max_bytes
+        self._files = self._max_files = max_files
+
+    def take_file(self, archive: Path) -> None:
+        """Count a file."""
+        self._files -= 1
+        if self._files < 0:
+            raise ConfigurationError(
+                f"{archive} holds more than {self._max_files} files: this is no driver build"
+            )
+
+    def take_bytes(self, archive: Path, count: int) -> None:
+        """Count what was read."""
+        self._bytes -= count
+        if self._bytes < 0:
+            raise ConfigurationError(
+                f"{archive} unpacks to more than {self._max_bytes >> 20} MiB: this is no driver build"
+            )
+
+
+def is_archive(path: Path) -> bool:
+    """Whether the name is that of an archive we unpack."""
+    return path.name.lower().endswith(_SUFFIXES)
+
+
+def unpack(archive: Path, folder: Path, budget: Budget) -> None:
+    """Unpack a tar (plain, gzip, xz) or zip file into a folder, which is made.
+
+    Raises:
+        ConfigurationError: it is damaged, or holds what a driver build has no use for.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with archive.open("rb") as data:
+            members = _zip_members if data.read(2) == b"PK" else _tar_members
+        for name, opener in members(archive, budget):
+            _extract(archive, name, opener, folder, budget)
+    except (
+        tarfile.TarError,
+        zipfile.BadZipFile,
+        zlib.error,
+        lzma.LZMAError,
+        EOFError,
+        NotImplementedError,  # a zip compression this Python lacks
+    ) as error:
+        raise ConfigurationError(f"{archive} cannot be unpacked: {error}", mend=_MEND) from error
+
+
+def _tar_members(archive: Path, budget: Budget) -> Iterator[tuple[str, Opener]]:
+    with tarfile.open(archive, "r:*") as tar:
+        for member in tar:
+            budget.take_file(archive)
+            if member.isdir():
+                continue
+            if not member.isreg():
+                raise _refused(archive, member.name, "is a link or a device")
+            yield member.name, partial(tar.extractfile, member)
+
+
+def _zip_members(archive: Path, budget: Budget) -> Iterator[tuple[str, Opener]]:
+    with zipfile.ZipFile(archive) as zipped:
+        for member in zipped.infolist():
+            budget.take_file(archive)
+            if member.is_dir():
+                continue
+            if stat.S_ISLNK(member.external_attr >> 16):
+                raise _refused(archive, member.filename, "is a link")
+            if member.flag_bits & 0x1:
+                raise _refused(archive, member.filename, "is encrypted")
+            yield member.filename, partial(zipped.open, member)
+
+
+def _extract(archive: Path, name: str, opener: Opener, folder: Path, budget: Budget) -> None:
+    target = folder / _safe(archive, name)
+    if target.exists():
+        raise _refused(archive, name, "is there twice")
+    source = opener()
+    if source is None:
+        raise _refused(archive, name, "has no content")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise _refused(archive, name, "is both a file and a folder") from error
+    with source, target.open("wb") as out:
+        while block := source.read(_BLOCK):
+            budget.take_bytes(archive, len(block))
+            out.write(block)
+
+
+def _safe(archive: Path, name: str) -> PurePosixPath:
+    path = PurePosixPath(name.replace("\\", "/"))
+    if "\0" in name or path.is_absolute() or ".." in path.parts or ":" in name or not path.parts:
+        raise _refused(archive, name, "would leave its folder")
+    return path
+
+
+def _refused(archive: Path, name: str, why: str) -> ConfigurationError:
+    return ConfigurationError(f"{archive}: {name!r} {why}: this is no driver build", mend=_MEND)

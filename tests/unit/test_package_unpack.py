@@ -1,0 +1,126 @@
+"""Archives of builds: what may come out of them."""
+
+import io
+import random
+import stat
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from harness.errors import ConfigurationError
+from harness.package.unpack import Budget, unpack
+
+
+def tar_with(path: Path, *members: tuple[tarfile.TarInfo, bytes], mode: str = "w") -> Path:
+    with tarfile.open(path, mode) as tar:
+        for info, data in members:
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    return path
+
+
+def zip_with(path: Path, *members: tuple[zipfile.ZipInfo | str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as zipped:
+        for name, data in members:
+            zipped.writestr(name, data)
+    return path
+
+
+@pytest.mark.parametrize(("suffix", "mode"), [("tar", "w"), ("tar.gz", "w:gz"), ("tar.xz", "w:xz")])
+def test_tars_of_all_three_kinds_are_unpacked(tmp_path: Path, suffix: str, mode: str) -> None:
+    folder = tarfile.TarInfo("./xenbus/x64")
+    folder.type = tarfile.DIRTYPE
+    archive = tar_with(
+        tmp_path / f"b.{suffix}", (folder, b""), (tarfile.TarInfo("./xenbus/x64/a.inf"), b"text"), mode=mode
+    )
+
+    unpack(archive, tmp_path / "out", Budget())
+
+    assert (tmp_path / "out/xenbus/x64/a.inf").read_bytes() == b"text"
+
+
+def test_zips_with_windows_separators_are_unpacked(tmp_path: Path) -> None:
+    archive = zip_with(tmp_path / "b.zip", ("xenbus\\x64\\a.inf", b"text"))
+
+    unpack(archive, tmp_path / "out", Budget())
+
+    assert (tmp_path / "out/xenbus/x64/a.inf").read_bytes() == b"text"
+
+
+@pytest.mark.parametrize(
+    "name", ["../up", "a/../../up", "/etc/absolute", "C:\\Windows\\x", "\\\\server\\share", "..\\up", "a:b"]
+)
+@pytest.mark.parametrize("kind", ["tar", "zip"])
+def test_names_that_lead_out_are_refused(tmp_path: Path, kind: str, name: str) -> None:
+    if kind == "tar":
+        archive = tar_with(tmp_path / "b.tar", (tarfile.TarInfo(name), b"x"))
+    else:
+        archive = zip_with(tmp_path / "b.zip", (name, b"x"))
+
+    with pytest.raises(ConfigurationError, match="would leave its folder"):
+        unpack(archive, tmp_path / "out", Budget())
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [archive]
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE])
+def test_links_and_devices_in_a_tar_are_refused(tmp_path: Path, kind: bytes) -> None:
+    member = tarfile.TarInfo("xenbus/link")
+    member.type, member.linkname = kind, "/etc/passwd"
+
+    with pytest.raises(ConfigurationError, match="link or a device"):
+        unpack(tar_with(tmp_path / "b.tar", (member, b"")), tmp_path / "out", Budget())
+
+
+def test_a_link_in_a_zip_is_refused(tmp_path: Path) -> None:
+    link = zipfile.ZipInfo("link")
+    link.external_attr = (stat.S_IFLNK | 0o777) << 16
+
+    with pytest.raises(ConfigurationError, match="is a link"):
+        unpack(zip_with(tmp_path / "b.zip", (link, b"/etc/passwd")), tmp_path / "out", Budget())
+
+
+def test_a_bomb_is_refused_while_it_unfolds(tmp_path: Path) -> None:
+    archive = zip_with(tmp_path / "b.zip", ("zeros", bytes(20 << 20)))
+    assert archive.stat().st_size < 1 << 16
+
+    with pytest.raises(ConfigurationError, match="unpacks to more than 8 MiB"):
+        unpack(archive, tmp_path / "out", Budget(max_bytes=8 << 20))
+    assert sum(path.stat().st_size for path in (tmp_path / "out").rglob("*")) <= 8 << 20
+
+
+def test_endless_small_files_are_refused(tmp_path: Path) -> None:
+    archive = zip_with(tmp_path / "b.zip", *((f"{number}", b"") for number in range(11)))
+
+    with pytest.raises(ConfigurationError, match="more than 10 files"):
+        unpack(archive, tmp_path / "out", Budget(max_files=10))
+
+
+def test_a_name_that_comes_twice_is_refused(tmp_path: Path) -> None:
+    archive = tar_with(tmp_path / "b.tar", (tarfile.TarInfo("a"), b"1"), (tarfile.TarInfo("./a"), b"2"))
+
+    with pytest.raises(ConfigurationError, match="is there twice"):
+        unpack(archive, tmp_path / "out", Budget())
+
+
+def test_a_file_below_a_file_is_refused(tmp_path: Path) -> None:
+    archive = tar_with(tmp_path / "b.tar", (tarfile.TarInfo("a"), b"1"), (tarfile.TarInfo("a/b"), b"2"))
+
+    with pytest.raises(ConfigurationError, match="both a file and a folder"):
+        unpack(archive, tmp_path / "out", Budget())
+
+
+@pytest.mark.parametrize("suffix", ["tar", "tar.gz", "tar.xz", "zip"])
+def test_an_archive_cut_in_the_middle_is_named(tmp_path: Path, suffix: str) -> None:
+    whole = tmp_path / f"whole.{suffix}"
+    data = random.Random(1).randbytes(100_000)
+    if suffix == "zip":
+        zip_with(whole, ("a", data))
+    else:
+        tar_with(whole, (tarfile.TarInfo("a"), data), mode="w" + suffix.removeprefix("tar").replace(".", ":"))
+    cut = tmp_path / f"cut.{suffix}"
+    cut.write_bytes(whole.read_bytes()[:50_000])
+
+    with pytest.raises(ConfigurationError, match=f"cut.{suffix} cannot be unpacked"):
+        unpack(cut, tmp_path / "out", Budget())
