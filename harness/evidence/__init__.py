@@ -1,0 +1,6 @@
+"""What is taken from host and guest when a test failed or broke: one list of collectors."""
+
+from harness.evidence.collect import COLLECTORS, collect
+from harness.evidence.collector import Collector, Scene, Side
+
+__all__ = ["COLLECTORS", "Collector", "Scene", "Side", "collect"]

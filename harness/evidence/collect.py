@@ -1,0 +1,175 @@
+"""Runs the collectors. None of them can stop the others, run for ever, or write outside of the folder."""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.deadline import Deadline
+from harness.errors import ChannelError, HarnessError, HostAuthFailed, HostKeyProblem, HostUnreachable
+from harness.evidence.collector import TEXT_LIMIT, Collector, Put, Scene, Side
+from harness.evidence.guest_side import CHANNEL_COLLECTOR, GUEST_COLLECTORS
+from harness.evidence.host_side import HOST_COLLECTORS
+from harness.guest.guest import Guest
+from harness.host.host import Host
+
+__all__ = ["COLLECTORS", "collect"]
+
+_log = logging.getLogger(__name__)
+
+# The channel's log comes first: the guest's collectors would add to it.
+COLLECTORS: tuple[Collector, ...] = (CHANNEL_COLLECTOR, *HOST_COLLECTORS, *GUEST_COLLECTORS)
+
+_ALL_S = 240  # for everything together, before the host's time factor
+_NOTES = "notes.txt"
+_NAME = re.compile(r"[a-z0-9][a-z0-9.-]*")
+_PICTURES = (".png",)
+# A VNC password stands in the domain's description and in xenstore.
+_PASSWORD = re.compile(r"""(passw(?:or)?d["']?\s*[:=]\s*["']?)([^"'\s,]+)""", re.IGNORECASE)
+# After these nobody there is asked again: each further question would cost its whole time limit.
+_GONE: dict[Side, tuple[type[HarnessError], ...]] = {
+    Side.HERE: (),
+    Side.HOST: (HostUnreachable, HostAuthFailed, HostKeyProblem),
+    Side.GUEST: (ChannelError, HostUnreachable),
+}
+
+
+def collect(
+    guest: Guest | None,
+    host: Host,
+    folder: Path,
+    *,
+    redact: Callable[[str], str],
+    collectors: Iterable[Collector] = COLLECTORS,
+) -> tuple[str, ...]:
+    """Collect into ``folder``, which is made; gives the names of the files, relative to it.
+
+    To be called in the guest's own thread. What fails or is cut is said in ``notes.txt``.
+    ``redact`` takes secrets out of text before it is written.
+    """
+    shelf = _Shelf(folder, redact)
+    scene = Scene(host, guest)
+    whole = Deadline.after(_ALL_S * host.spec.time_factor)
+    silent: dict[Side, str] = {}
+    for collector in collectors:
+        if collector.needs_guest and guest is None:
+            continue
+        if collector.side is Side.GUEST and Side.GUEST not in silent:
+            _note_absence(scene, silent)
+        if whole.expired:
+            silent = dict.fromkeys(Side, f"the {whole.seconds:.0f} s for evidence are over")
+        if collector.side in silent:
+            shelf.note(f"{collector.name}: not tried: {silent[collector.side]}")
+            continue
+        _run(collector, scene, shelf, silent, whole)
+    return shelf.close()
+
+
+def _run(collector: Collector, scene: Scene, shelf: _Shelf, silent: dict[Side, str], whole: Deadline) -> None:
+    deadline = Deadline.after(whole.at_most(collector.limit_s * scene.host.spec.time_factor))
+    try:
+        if collector.side is Side.HOST:
+            _in_thread(collector, scene, shelf.put, deadline)
+        else:  # a channel belongs to the thread that made it; its own limits end it
+            collector.gather(scene, deadline, shelf.put)
+    except Exception as error:  # noqa: BLE001  # whatever it is, the others are still to be asked
+        _log.debug("evidence: %s", collector.name, exc_info=True)
+        shelf.note(f"{collector.name}: {type(error).__name__}: {error}")
+        if isinstance(error, _GONE[collector.side]):
+            silent[collector.side] = f"{type(error).__name__} above"
+
+
+def _in_thread(collector: Collector, scene: Scene, put: Put, deadline: Deadline) -> None:
+    """Like a call, but given up at the deadline: SFTP has no time limit of its own."""
+    found: list[tuple[str, str | bytes]] = []
+    raised: list[Exception] = []
+
+    def gather() -> None:
+        try:
+            collector.gather(scene, deadline, lambda name, content: found.append((name, content)))
+        except Exception as error:  # noqa: BLE001  # carried over to the thread that waits
+            raised.append(error)
+
+    worker = threading.Thread(target=gather, name=f"evidence {collector.name}", daemon=True)
+    worker.start()
+    worker.join(deadline.remaining + 1)  # its commands end by the deadline itself, and say more
+    for name, content in tuple(found):
+        put(name, content)
+    if raised:
+        raise raised[0]
+    if worker.is_alive():
+        raise TimeoutError(f"did not end in {deadline.seconds:.0f} s; what it had by then is kept")
+
+
+def _note_absence(scene: Scene, silent: dict[Side, str]) -> None:
+    """A guest that is known not to run is not asked: its silence takes long."""
+    if Side.HOST in silent:
+        return  # its channel may be open without the host
+    try:
+        domain = scene.host.toolstack.find(scene.the_guest.name)
+    except HarnessError:
+        return
+    if domain is None:
+        silent[Side.GUEST] = "its domain is not there"
+    elif domain.crashed or domain.paused or domain.shutdown:
+        state = "crashed" if domain.crashed else "paused" if domain.paused else "shut down"
+        silent[Side.GUEST] = f"its domain is {state}"
+
+
+@dataclass
+class _Shelf:
+    """The folder: redacts, cuts, writes, and remembers what it wrote."""
+
+    folder: Path
+    redact: Callable[[str], str]
+    written: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def put(self, name: str, content: str | bytes) -> None:
+        if not _NAME.fullmatch(name):
+            raise ValueError(f"{name!r} is no name for a file of evidence")
+        if isinstance(content, str):
+            data = self._text(name, content).encode("utf-8", errors="replace")
+        elif not name.endswith(_PICTURES):
+            raise ValueError(f"{name}: only pictures are kept unread")
+        elif len(content) > TEXT_LIMIT * 8:
+            self.note(f"{name}: left out, it has {len(content)} bytes")
+            return
+        else:
+            data = content
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / name).write_bytes(data)
+        if name not in self.written:
+            self.written.append(name)
+
+    def note(self, text: str) -> None:
+        """Say what is missing; written at once, since we may be killed."""
+        self.notes.append(self._clean(text))
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            (self.folder / _NOTES).write_text("".join(f"{note}\n" for note in self.notes), encoding="utf-8")
+        except OSError as error:
+            _log.warning("evidence cannot be written: %s", error)
+
+    def close(self) -> tuple[str, ...]:
+        if self.notes and (self.folder / _NOTES).exists():
+            self.written.append(_NOTES)
+        return tuple(self.written)
+
+    def _clean(self, text: str) -> str:
+        return _PASSWORD.sub(r"\1***", self.redact(text))
+
+    def _text(self, name: str, text: str) -> str:
+        # redacted before it is cut: of half a secret nobody would recognize the rest
+        text = self._clean(text)
+        if len(text) <= TEXT_LIMIT:
+            return text
+        head = text[: TEXT_LIMIT // 4].rpartition("\n")[0]
+        tail = text[-TEXT_LIMIT * 3 // 4 :].partition("\n")[2]
+        left_out = len(text) - len(head) - len(tail)
+        self.note(f"{name}: {left_out} characters in the middle are left out")
+        return f"{head}\n[pvhck: {left_out} characters are left out here]\n{tail}"

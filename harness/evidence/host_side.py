@@ -1,0 +1,113 @@
+"""What hosts tell of a domain. Which files: facts/xen-peers.md 2.5 (osstest), pv-drivers.md 7."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+
+from harness.deadline import Deadline
+from harness.errors import CommandFailed
+from harness.evidence.collector import Collector, Put, Scene, Side
+from harness.evidence.picture import ppm_to_png
+from harness.host.toolstack.protocol import DomainInfo, NoSuchDomain
+
+__all__ = ["HOST_COLLECTORS", "backends"]
+
+_BACKEND = re.compile(
+    r'^/local/domain/\d+/(?:device|console)\S*/backend = "(/local/domain/[^"\s]+)"', re.MULTILINE
+)
+
+
+def backends(tree: str) -> tuple[str, ...]:
+    """Paths of a domain's back ends, from its subtree as ``xenstore-ls -f`` shows it, each once."""
+    return tuple(dict.fromkeys(_BACKEND.findall(tree)))
+
+
+def _screen(scene: Scene, _deadline: Deadline, put: Put) -> None:
+    put("screen.png", ppm_to_png(scene.host.toolstack.screen_dump(scene.the_guest.name)))
+
+
+def _domains(scene: Scene, _deadline: Deadline, put: Put) -> None:
+    toolstack = scene.host.toolstack
+    rows = [_row(domain) for domain in toolstack.domains()]
+    info = toolstack.info()
+    head = f"Xen {info.version_text}, {info.free_mib} of {info.total_mib} MiB free"
+    put("domains.txt", "\n".join([head, "   ID      MiB VCPUs state       cpu s  name", *rows, ""]))
+
+
+def _row(domain: DomainInfo) -> str:
+    flags = (domain.running, domain.blocked, domain.paused, domain.shutdown, domain.dying)
+    state = "".join(letter if flag else "-" for letter, flag in zip("rbpsd", flags, strict=True))
+    figures = f"{domain.domid:>5} {domain.memory_mib:>8} {domain.vcpus:>5} {state}{domain.reason or '-'}"
+    return f"{figures} {domain.cpu_s:>12.1f}  {domain.name}"
+
+
+def _config(scene: Scene, _deadline: Deadline, put: Put) -> None:
+    config = scene.host.toolstack.config(scene.the_guest.name)
+    put("domain.json", json.dumps(config, indent=1, default=str) + "\n")
+
+
+def _xenstore(scene: Scene, deadline: Deadline, put: Put) -> None:
+    guest = scene.the_guest
+    domain = scene.host.toolstack.find(guest.name)
+    if domain is None:
+        raise NoSuchDomain(f"host {scene.host.name}: there is no domain {guest.name}")
+    own = _tree(scene, f"/local/domain/{domain.domid}", deadline)
+    put("xenstore.txt", own)
+    others = [*backends(own), f"/libxl/{domain.domid}"]
+    put("xenstore-backends.txt", "".join(_tree(scene, path, deadline) for path in others))
+
+
+def _tree(scene: Scene, path: str, deadline: Deadline) -> str:
+    for argv in (["xenstore-ls", "-f", "-p", path], ["xenstore-ls", "-f", path]):
+        result = scene.run(argv, deadline)
+        if result.ok:
+            return result.stdout
+    return f"[pvhck: {result.describe()}]\n"
+
+
+def _hypervisor(scene: Scene, _deadline: Deadline, put: Put) -> None:
+    put("hypervisor.txt", scene.host.toolstack.dmesg())
+
+
+def _logs(scene: Scene, deadline: Deadline, put: Put) -> None:
+    scene.tails(_log_files(scene.the_guest.name), deadline, put)
+
+
+def _log_files(domain: str) -> list[tuple[str, str]]:
+    return [
+        ("xl.txt", f"/var/log/xen/xl-{domain}.log"),
+        ("qemu-dm.txt", f"/var/log/xen/qemu-dm-{domain}.log"),
+        ("xend.txt", "/var/log/xen/xend.log"),
+        ("libvirt.txt", f"/var/log/libvirt/libxl/{domain}.log"),
+    ]
+
+
+def _console(scene: Scene, deadline: Deadline, put: Put) -> None:
+    guest = scene.the_guest
+    serial = guest.domain.console_log
+    files = [("console.txt", serial)] if serial else []
+    # xenconsoled keeps the PV console there when it was started with --log
+    files.append(("console-pv.txt", f"/var/log/xen/console/guest-{guest.name}.log"))
+    scene.tails(files, deadline, put)
+
+
+def _kernel(scene: Scene, deadline: Deadline, put: Put) -> None:
+    result = scene.run(["dmesg"], deadline)
+    if not result.ok:
+        raise CommandFailed(f"host {scene.host.name}: {result.describe()}")
+    put("dom0-kernel.txt", result.stdout)
+
+
+HOST_COLLECTORS: Iterable[Collector] = (
+    # what changes soonest first
+    Collector("screen dump", Side.HOST, _screen),
+    Collector("domains", Side.HOST, _domains, needs_guest=False),
+    Collector("xl list -l", Side.HOST, _config),
+    Collector("xenstore", Side.HOST, _xenstore),
+    Collector("xl dmesg", Side.HOST, _hypervisor, needs_guest=False),
+    Collector("toolstack and qemu-dm logs", Side.HOST, _logs),
+    Collector("guest console", Side.HOST, _console),
+    Collector("dom0 kernel log", Side.HOST, _kernel, needs_guest=False),
+)
