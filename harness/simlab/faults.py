@@ -1,0 +1,163 @@
+"""Fault switches: what a simulated host or guest can be told to do wrong.
+
+A switch is written in ``hosts.ini`` as ``NAME`` or ``NAME:WORD``, for example
+``winrm-401`` or ``device-code-10:xenvif``.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from harness.errors import ConfigurationError
+from harness.model import DriverName
+
+__all__ = ["FAULT_TABLE", "Fault", "FaultKind", "FaultScope", "Faults", "parse_faults"]
+
+
+class FaultScope(StrEnum):
+    """Where a switch can stand."""
+
+    HOST = "host"
+    GUEST = "guest"
+
+
+class FaultKind(StrEnum):
+    """The switches, by the name they have in hosts.ini."""
+
+    SSH_DROP = "ssh-drop"
+    COMMAND_HANG = "command-hang"
+    DISK_FULL = "disk-full"
+    NO_MEMORY = "no-memory"
+    CLONE_FAILS = "clone-fails"
+    BOOT_HANGS = "boot-hangs"
+    WINRM_401 = "winrm-401"
+    WINRM_400 = "winrm-400"
+    WINRM_413 = "winrm-413"
+    WINRM_DROP = "winrm-drop"
+    WINRM_FREEZE = "winrm-freeze"
+    SHELL_LOST = "shell-lost"
+    BUGCHECK_INSTALL = "bugcheck-install"
+    BUGCHECK_LOAD = "bugcheck-load"
+    DEVICE_CODE_10 = "device-code-10"
+    DEVICE_CODE_28 = "device-code-28"
+    DEVICE_CODE_39 = "device-code-39"
+    BALLOON_STUCK = "balloon-stuck"
+    SHUTDOWN_IGNORED = "shutdown-ignored"
+    SHUTDOWN_UNCLEAN = "shutdown-unclean"
+    SLOW_NETWORK = "slow-network"
+    CORRUPT_PAYLOAD = "corrupt-payload"
+    NETWORK_LOST = "network-lost"
+    SERVICES_MISSING = "services-missing"
+    VERSION_MISMATCH = "version-mismatch"
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A row of the table: ``word`` says what the word behind the colon is, empty for none."""
+
+    scope: FaultScope
+    meaning: str
+    word: str = ""
+    default: str = ""
+
+
+_HOST, _GUEST = FaultScope.HOST, FaultScope.GUEST
+_XL, _DRIVER = "xl command", "driver"
+
+FAULT_TABLE: dict[FaultKind, _Entry] = {
+    FaultKind.SSH_DROP: _Entry(_HOST, "The SSH connection breaks when this xl command starts", _XL, "create"),
+    FaultKind.COMMAND_HANG: _Entry(_HOST, "This xl command never ends", _XL, "create"),
+    FaultKind.DISK_FULL: _Entry(_HOST, "Nothing more can be written below the storage path"),
+    FaultKind.NO_MEMORY: _Entry(_HOST, "Xen has no memory for another domain"),
+    FaultKind.CLONE_FAILS: _Entry(_HOST, "qemu-img create and cp fail with an input/output error"),
+    FaultKind.BOOT_HANGS: _Entry(_GUEST, "The guest never comes beyond its boot logo"),
+    FaultKind.WINRM_401: _Entry(_GUEST, "WinRM refuses every login"),
+    FaultKind.WINRM_400: _Entry(_GUEST, "WinRM answers HTTP 400"),
+    FaultKind.WINRM_413: _Entry(_GUEST, "WinRM answers HTTP 413"),
+    FaultKind.WINRM_DROP: _Entry(_GUEST, "WinRM closes the connection instead of answering"),
+    FaultKind.WINRM_FREEZE: _Entry(_GUEST, "WinRM takes requests and never answers"),
+    FaultKind.SHELL_LOST: _Entry(_GUEST, "The remote shell is lost behind the client's back"),
+    FaultKind.BUGCHECK_INSTALL: _Entry(
+        _GUEST, "Installing this driver ends in a bugcheck", _DRIVER, "xenbus"
+    ),
+    FaultKind.BUGCHECK_LOAD: _Entry(_GUEST, "This driver ends in a bugcheck under load", _DRIVER, "xenvif"),
+    FaultKind.DEVICE_CODE_10: _Entry(_GUEST, "The device cannot start (code 10)", _DRIVER, "xenvif"),
+    FaultKind.DEVICE_CODE_28: _Entry(_GUEST, "The device gets no driver (code 28)", _DRIVER, "xenvif"),
+    FaultKind.DEVICE_CODE_39: _Entry(_GUEST, "The driver file cannot be loaded (code 39)", _DRIVER, "xenvif"),
+    FaultKind.BALLOON_STUCK: _Entry(_GUEST, "The balloon never moves"),
+    FaultKind.SHUTDOWN_IGNORED: _Entry(_GUEST, "The guest never takes a shutdown or reboot request"),
+    FaultKind.SHUTDOWN_UNCLEAN: _Entry(
+        _GUEST, "The guest acknowledges a request, then goes without a clean stop"
+    ),
+    FaultKind.SLOW_NETWORK: _Entry(_GUEST, "The network passes a twentieth of what it should"),
+    FaultKind.CORRUPT_PAYLOAD: _Entry(_GUEST, "The PV network and disk change what they carry"),
+    FaultKind.NETWORK_LOST: _Entry(_GUEST, "No network any more once the PV interface has taken over"),
+    FaultKind.SERVICES_MISSING: _Entry(
+        _GUEST, "The user services of this driver are not there", _DRIVER, "xeniface"
+    ),
+    FaultKind.VERSION_MISMATCH: _Entry(
+        _GUEST, "The device shows another driver version than its INF", _DRIVER, "xenvif"
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A switch that is on. ``word`` is what stands behind the colon, or the default."""
+
+    kind: FaultKind
+    word: str = ""
+
+
+class Faults:
+    """The switches of one host or guest."""
+
+    def __init__(self, faults: Iterable[Fault] = ()) -> None:
+        self._faults = frozenset(faults)
+
+    def __contains__(self, kind: FaultKind) -> bool:
+        return any(fault.kind is kind for fault in self._faults)
+
+    def hits(self, kind: FaultKind, word: str) -> bool:
+        """Whether a switch is on for this word."""
+        return Fault(kind, word) in self._faults
+
+    def words(self, kind: FaultKind) -> frozenset[str]:
+        """All words a switch is on for."""
+        return frozenset(fault.word for fault in self._faults if fault.kind is kind)
+
+
+def parse_faults(texts: Iterable[str], scope: FaultScope, owner: str) -> Faults:
+    """The switches written in hosts.ini for ``owner`` ("host sim1").
+
+    Raises:
+        ConfigurationError: no such switch for a host (or guest), or a word that means nothing.
+    """
+    return Faults(_parse(text, scope, owner) for text in texts)
+
+
+def _parse(text: str, scope: FaultScope, owner: str) -> Fault:
+    name, _, word = text.partition(":")
+    known = {kind.value: kind for kind, entry in FAULT_TABLE.items() if entry.scope is scope}
+    kind = known.get(name)
+    if kind is None:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise ConfigurationError(
+            f"{owner}: there is no fault switch {name!r} for a {scope}",
+            mend=f"{hint}known: {', '.join(known)}",
+        )
+    entry = FAULT_TABLE[kind]
+    if word and not entry.word:
+        raise ConfigurationError(f"{owner}: fault switch {name} takes no word, got {word!r}", mend=name)
+    if word and entry.word == _DRIVER and word not in set(DriverName):
+        near = difflib.get_close_matches(word, list(DriverName), n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise ConfigurationError(
+            f"{owner}: fault switch {name} needs a driver, got {word!r}",
+            mend=f"{hint}known: {', '.join(DriverName)}",
+        )
+    return Fault(kind, word or entry.default)

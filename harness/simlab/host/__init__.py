@@ -1,0 +1,1 @@
+"""A simulated Xen host: file system, xenstore, domains, memory, addresses, SSH."""

@@ -1,0 +1,105 @@
+"""One simulated host put together."""
+
+from __future__ import annotations
+
+import random
+import threading
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.lab import HostSpec
+from harness.model import XenVersion
+from harness.simlab.clock import Clock, Pace
+from harness.simlab.faults import FaultKind, FaultScope, parse_faults
+from harness.simlab.host.files import HostFiles
+from harness.simlab.host.hypervisor import Hypervisor
+from harness.simlab.host.leases import AddressRange, Leases
+from harness.simlab.host.lifecycle import Lifecycle
+from harness.simlab.host.loops import Loops
+from harness.simlab.host.plug import Plug
+from harness.simlab.host.ports import Ports
+from harness.simlab.host.store import Store
+from harness.simlab.machine import SimulatedGuest
+from harness.simlab.xl.config import DomainConfig
+
+__all__ = ["GuestMaker", "LabParts", "SimHost"]
+
+# Makes the guest of a template, as it finds its disk.
+GuestMaker = Callable[[str], SimulatedGuest]
+
+
+@dataclass(frozen=True)
+class LabParts:
+    """What the hosts of a lab share."""
+
+    clock: Clock
+    pace: Pace
+    seed: int
+    network: AddressRange
+    make_guest: GuestMaker
+
+
+class SimHost:
+    """A host's parts, and what of them needs several."""
+
+    def __init__(self, spec: HostSpec, folder: Path, parts: LabParts) -> None:
+        self.spec = spec
+        self.name = spec.name
+        self.version = spec.xen or XenVersion(4, 17)
+        self.clock = parts.clock
+        self.pace = parts.pace
+        self.faults = parse_faults(spec.faults, FaultScope.HOST, f"host {spec.name}")
+        full = spec.storage if FaultKind.DISK_FULL in self.faults else ""
+        self.files = HostFiles(folder, full=full)
+        self.files.real(spec.storage).mkdir(parents=True, exist_ok=True)
+        self.store = Store(parts.clock)
+        self.store.put("/tool/xenstored", "", "n0")
+        self.store.put("/local/domain/0/name", "Domain-0", "n0")
+        self.store.put("/local/domain/0/backend", "", "n0")
+        # what is in brackets on a real host, compiler and date, is left out
+        banner = f"Xen version {self.version} (pvhck simulated lab)"
+        self.hypervisor = Hypervisor(spec.memory_mib, banner, starved=FaultKind.NO_MEMORY in self.faults)
+        self.loops = Loops()
+        self.ports = Ports()
+        self.leases = Leases(parts.network, self.files, self._has_mac)
+        self.plug = Plug(self)
+        self.lifecycle = Lifecycle(self)
+        self.bridges = frozenset({spec.bridge})
+        self.files.real(f"/sys/class/net/{spec.bridge}/bridge").mkdir(parents=True, exist_ok=True)
+        self._parts = parts
+        self._dice = random.Random(self._number("dice"))  # noqa: S311  # the same for the same seed
+        self._dice_lock = threading.Lock()
+
+    def random_bytes(self, count: int) -> bytes:
+        """Bytes that are the same in each run with this seed."""
+        with self._dice_lock:
+            return self._dice.randbytes(count)
+
+    def seed_for(self, config: DomainConfig) -> int:
+        """A guest's seed: by lab, host and template, never by names that carry the run's id."""
+        return self._number(self._template(config))
+
+    def guest_for(self, config: DomainConfig) -> SimulatedGuest | None:
+        """What boots from a domain's first disk, None for nothing."""
+        template = self._template(config)
+        return self._parts.make_guest(template) if template else None
+
+    def guest_addresses(self) -> frozenset[str]:
+        """Addresses of the guests that are there now."""
+        return frozenset(address for mac, address in self.leases.items() if self._has_mac(mac))
+
+    def _template(self, config: DomainConfig) -> str:
+        disk = next((disk for disk in config.disks if not disk.cdrom), None)
+        return self.files.images.of(self.files.real(disk.path)).template if disk else ""
+
+    def _has_mac(self, mac: str) -> bool:
+        return any(
+            nic.config.mac == mac
+            for domain in self.hypervisor.domains()
+            for nic in tuple(domain.nics.values())
+        )
+
+    def _number(self, word: str) -> int:
+        return zlib.crc32(f"{self._parts.seed}/{self.name}/{word}".encode())
