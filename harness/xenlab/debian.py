@@ -1,0 +1,202 @@
+"""Debian packages: the mirror this machine itself uses, versions, sources, and trees made of packages."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import CommandFailed, ConfigurationError, InfrastructureError, ToolMissing
+from harness.xenlab.recipe import BUILD_PACKAGES, RELEASE
+from harness.xenlab.shell import run
+
+__all__ = [
+    "Repository",
+    "candidate_versions",
+    "ensure_build_packages",
+    "fetch_source",
+    "install_into",
+    "make_minbase",
+    "parse_repositories",
+    "parse_versions",
+    "repositories",
+    "shrink",
+]
+
+_KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
+_FIELDS = "$(REPO_URI)|$(RELEASE)|$(COMPONENT)|$(ORIGIN)"
+_NO_STARTS = "#!/bin/sh\nexit 101\n"  # policy-rc.d: nothing may be started in the tree
+_WAIT_FOR_OTHERS = ("-o", "DPkg::Lock::Timeout=600")  # another apt may be at work on this machine
+_APT_IN_TREE = (
+    "apt-get", "-qq", "-y", "--no-install-recommends",
+    "-o", "Dpkg::Options::=--force-confold",
+)  # fmt: skip
+# Documentation, translations and package lists: half of a small tree.
+_NOT_NEEDED = (
+    "usr/share/doc",
+    "usr/share/man",
+    "usr/share/info",
+    "usr/share/locale",
+    "var/lib/apt/lists",
+    "var/cache/apt",
+    "var/cache/debconf",
+)
+
+
+@dataclass(frozen=True)
+class Repository:
+    """One line of apt's sources that serves this release of Debian."""
+
+    uri: str
+    suite: str
+    component: str
+
+    def line(self, kind: str) -> str:
+        """As in sources.list; ``kind`` is ``deb`` or ``deb-src``."""
+        return f"{kind} [signed-by={_KEYRING}] {self.uri} {self.suite} {self.component}\n"
+
+
+def parse_repositories(text: str) -> tuple[Repository, ...]:
+    """From the output of ``apt-get indextargets`` with our fields; other distributions are left out."""
+    found = []
+    for line in text.splitlines():
+        uri, suite, component, origin = line.split("|")
+        if origin == "Debian" and component == "main" and suite.split("-")[0] == RELEASE:
+            found.append(Repository(uri, suite, component))
+    return tuple(dict.fromkeys(found))
+
+
+def repositories() -> tuple[Repository, ...]:
+    """Where this machine gets Debian from.
+
+    Raises:
+        ConfigurationError: its apt knows no repository of the release the lab is made of.
+    """
+    found = parse_repositories(run(["apt-get", "indextargets", "--format", _FIELDS, "Created-By: Packages"]))
+    if not any(repository.suite == RELEASE for repository in found):
+        raise ConfigurationError(
+            f"apt on this machine has no package lists of Debian {RELEASE}, which the Xen lab is made of",
+            mend=f"add Debian {RELEASE} main to apt's sources and run: apt-get update",
+        )
+    return found
+
+
+def parse_versions(text: str) -> dict[str, str]:
+    """Candidate by package, from the output of ``apt-cache policy``."""
+    versions: dict[str, str] = {}
+    package = ""
+    for line in text.splitlines():
+        if not line.startswith(" "):
+            package = line.rstrip(":")
+        elif line.strip().startswith("Candidate:"):
+            versions[package] = line.split(":", 1)[1].strip()
+    return versions
+
+
+def candidate_versions(packages: Iterable[str]) -> dict[str, str]:
+    """The version of each package that would be installed.
+
+    Raises:
+        ConfigurationError: one is not to be had.
+    """
+    wanted = tuple(packages)
+    versions = parse_versions(run(["apt-cache", "policy", *wanted]))
+    missing = [name for name in wanted if versions.get(name, "(none)") == "(none)"]
+    if missing:
+        raise ConfigurationError(
+            f"apt on this machine does not know {', '.join(missing)}",
+            mend=f"add Debian {RELEASE} main and {RELEASE}-security to apt's sources and run: apt-get update",
+        )
+    return versions
+
+
+def ensure_build_packages() -> None:
+    """Install what the build needs on this machine, if anything is missing.
+
+    Raises:
+        ToolMissing: something is missing and we are not root.
+    """
+    missing = [name for name in BUILD_PACKAGES if not _installed(name)]
+    if os.geteuid() != 0:
+        if missing:
+            raise ToolMissing(
+                f"the Xen lab needs packages that are not installed: {', '.join(missing)}",
+                mend=f"sudo apt-get install {' '.join(missing)}",
+            )
+        return
+    if missing or not run(["apt-get", "indextargets", "--format", _FIELDS]).strip():
+        run(["apt-get", "-qq", "update"])
+    if missing:
+        run(
+            ["apt-get", "-qq", "-y", "--no-install-recommends", *_WAIT_FOR_OTHERS, "install", *missing],
+            environment={"DEBIAN_FRONTEND": "noninteractive"},
+        )
+
+
+def make_minbase(root: Path) -> None:
+    """A minimal system of the release in the empty folder ``root``, with apt pointed at our mirror."""
+    sources = repositories()
+    main = next(repository for repository in sources if repository.suite == RELEASE)
+    run(["debootstrap", "--variant=minbase", f"--keyring={_KEYRING}", RELEASE, root, main.uri])
+    (root / "etc/apt/sources.list").write_text("".join(repository.line("deb") for repository in sources))
+    (root / "etc/apt/apt.conf.d/90proxy").write_text(_proxy_settings())
+    run(["chroot", root, "apt-get", "-qq", "update"])
+
+
+def install_into(root: Path, packages: Iterable[str]) -> None:
+    """Install packages into a tree, starting nothing.
+
+    Raises:
+        InfrastructureError: dpkg left its placeholder for start-stop-daemon behind.
+    """
+    shutil.copyfile("/etc/resolv.conf", root / "etc/resolv.conf")
+    policy = root / "usr/sbin/policy-rc.d"
+    policy.write_text(_NO_STARTS)
+    policy.chmod(0o755)
+    run(
+        ["chroot", root, *_APT_IN_TREE, "install", *packages],
+        environment={"DEBIAN_FRONTEND": "noninteractive"},
+    )
+    policy.unlink()
+    starter = root / "sbin/start-stop-daemon"
+    if starter.read_bytes()[:4] != b"\x7fELF":  # facts/nested-xen.md, trap "debootstrap's minbase order"
+        raise InfrastructureError(f"{starter} is not the real program: debootstrap was cut short")
+
+
+def shrink(root: Path) -> None:
+    """Take out of a tree what nobody reads there."""
+    for name in _NOT_NEEDED:
+        shutil.rmtree(root / name, ignore_errors=True)
+    (root / "var/lib/apt/lists").mkdir(parents=True)
+    (root / "var/cache/apt/archives/partial").mkdir(parents=True)
+
+
+def fetch_source(package: str, folder: Path) -> Path:
+    """The original source archive of a Debian source package, checked by apt, in ``folder``."""
+    sources = folder / "sources.list"
+    sources.write_text("".join(repository.line("deb-src") for repository in repositories()))
+    for name in ("lists/partial", "cache/archives/partial"):
+        (folder / name).mkdir(parents=True)
+    apt = (
+        "apt-get", "-qq",
+        "-o", f"Dir::Etc::sourcelist={sources}", "-o", "Dir::Etc::sourceparts=/dev/null",
+        "-o", f"Dir::State::lists={folder / 'lists'}", "-o", f"Dir::Cache={folder / 'cache'}",
+        "-o", "APT::Sandbox::User=root",
+    )  # fmt: skip
+    run([*apt, "update"])
+    run([*apt, "source", "--download-only", "--only-source", package], cwd=folder)
+    return next(folder.glob(f"{package}_*.orig.tar.*"))
+
+
+def _installed(package: str) -> bool:
+    try:
+        return run(["dpkg-query", "-W", "-f=${db:Status-Status}", package]) == "installed"
+    except CommandFailed:
+        return False
+
+
+def _proxy_settings() -> str:
+    dump = run(["apt-config", "dump"])
+    return "".join(f"{line}\n" for line in dump.splitlines() if line.startswith("Acquire::http"))
