@@ -1,0 +1,186 @@
+"""``pvhck doctor`` and ``pvhck lab ...``: the hosts of a lab, and the real Xen we can nest."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import secrets
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from rich.console import Console
+
+from harness.cli.opened import OpenedLab, host_named, open_host, opened_lab
+from harness.doctor import Check, State, check_booted, check_host, check_template, exit_code, render, worst
+from harness.errors import ConfigurationError
+from harness.host.area import sweep
+from harness.host.host import Host
+from harness.host.sshlogin import fetch_host_key, fingerprint, trust
+from harness.host.status import host_status, status_lines
+from harness.lab import GuestTemplate, HostKind, HostSpec, Lab, load_lab
+from harness.lab.match import cannot_carry
+from harness.xenlab import lab as xenlab
+
+__all__ = ["add_commands"]
+
+_BOOT_S = 600  # of a clone, before the host's time factor
+
+
+def add_commands(commands: Any, lab_options: argparse.ArgumentParser) -> None:
+    """Add the commands of this module."""
+    doctor = commands.add_parser(
+        "doctor", parents=[lab_options], help="what hosts and templates lack, and the command that mends it"
+    )
+    doctor.add_argument("host", nargs="?", help="only this host")
+    doctor.add_argument("--no-boot", action="store_true", help="do not boot a clone of each template")
+    doctor.set_defaults(command=_doctor)
+
+    lab = commands.add_parser("lab", help="look after hosts; make a nested one").add_subparsers(
+        required=True, metavar="COMMAND"
+    )
+    status = lab.add_parser("status", parents=[lab_options], help="what runs have on the hosts")
+    status.add_argument("host", nargs="?", help="only this host")
+    status.set_defaults(command=_status)
+    record = lab.add_parser("trust", parents=[lab_options], help="show a host's key and record it")
+    record.add_argument("host")
+    record.add_argument("--yes", action="store_true", help="record it without asking")
+    record.set_defaults(command=_trust)
+    clean = lab.add_parser("sweep", parents=[lab_options], help="remove what dead runs left on the hosts")
+    clean.add_argument("host", nargs="?", help="only this host")
+    clean.set_defaults(command=_sweep)
+    _add_xen_commands(lab)
+
+
+def _add_xen_commands(lab: Any) -> None:
+    xen = lab.add_parser("xen", help="a real Xen host, nested in QEMU").add_subparsers(
+        required=True, metavar="COMMAND"
+    )
+    for name, command, text in (
+        ("build", _xen_build, "make it; once, some minutes"),
+        ("up", _xen_up, "start it, and say how to use it"),
+        ("down", _xen_down, "end it"),
+        ("status", _xen_status, "whether it is built and runs"),
+        ("ssh", _xen_ssh, "a shell in its dom0, or a command there"),
+    ):
+        parser = xen.add_parser(name, help=text)
+        if name == "ssh":
+            parser.add_argument("words", nargs=argparse.REMAINDER)
+        parser.set_defaults(command=command)
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    console = Console()
+    ended = 0
+    with opened_lab(arguments.hosts) as opened:
+        lab, name = opened.lab, arguments.host
+        for spec in lab.hosts.values() if name is None else [host_named(lab, name)]:
+            with open_host(spec) as host:
+                ended |= exit_code(render(_all_checks(host, opened, arguments, console), console))
+    return ended
+
+
+def _all_checks(
+    host: Host, opened: OpenedLab, arguments: argparse.Namespace, console: Console
+) -> Iterator[Check]:
+    of_host = []
+    for check in check_host(host):
+        of_host.append(check)
+        yield check
+    if worst(of_host) is State.FAIL:
+        return
+    for template in opened.lab.templates.values():
+        if not cannot_carry(host.spec, template):
+            yield from _template_checks(host, template, opened, arguments, console)
+
+
+def _template_checks(
+    host: Host, template: GuestTemplate, opened: OpenedLab, arguments: argparse.Namespace, console: Console
+) -> Iterator[Check]:
+    checks = list(check_template(host, template))
+    yield from checks
+    if arguments.no_boot or worst(checks) is State.FAIL:
+        return
+    yield from check_booted(
+        host,
+        template,
+        opened.login(template),
+        run_id=f"doctor-{secrets.token_hex(2)}",
+        boot_s=_BOOT_S,
+        report=console.print,
+    )
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    lab = load_lab(arguments.hosts)
+    for spec in _chosen(lab, arguments.host):
+        with open_host(spec) as host:
+            print(*status_lines(host_status(host)), sep="\n")
+    return 0
+
+
+def _trust(arguments: argparse.Namespace) -> int:
+    spec = host_named(load_lab(arguments.hosts), arguments.host)
+    _refuse_simulated(spec)
+    key = fetch_host_key(spec)
+    print(f"host {spec.name} ({spec.address}:{spec.port}) shows\n    {fingerprint(key)}")
+    print(f"Compare it there: ssh-keygen -lf /etc/ssh/ssh_host_{key.get_name().removeprefix('ssh-')}_key.pub")
+    if not arguments.yes:
+        if not sys.stdin.isatty():
+            raise ConfigurationError("nobody is there to be asked", mend="compare it, then say --yes")
+        if input("Record it? [y/N] ").strip().lower() not in {"y", "yes"}:
+            return 1
+    print(f"recorded in {trust(spec, key)}")
+    return 0
+
+
+def _sweep(arguments: argparse.Namespace) -> int:
+    lab = load_lab(arguments.hosts)
+    swept = 0
+    for spec in _chosen(lab, arguments.host):
+        with open_host(spec) as host:
+            swept += sweep(host.shell, host.toolstack, print)
+    print(f"{swept} dead run(s) swept")
+    return 0
+
+
+def _xen_build(_: argparse.Namespace) -> int:
+    xenlab.lab_build(print)
+    return 0
+
+
+def _xen_up(_: argparse.Namespace) -> int:
+    xenlab.lab_up(print)
+    return 0
+
+
+def _xen_down(_: argparse.Namespace) -> int:
+    xenlab.lab_down(print)
+    return 0
+
+
+def _xen_status(_: argparse.Namespace) -> int:
+    print(*xenlab.lab_status(), sep="\n")
+    return 0
+
+
+def _xen_ssh(arguments: argparse.Namespace) -> int:
+    argv = xenlab.lab_ssh(*arguments.words)
+    os.execvp(argv[0], argv)  # noqa: S606  # ssh takes this process's place and terminal
+
+
+def _chosen(lab: Lab, name: str | None) -> tuple[HostSpec, ...]:
+    """Hosts of kind ssh: simulated ones exist only while a run lasts."""
+    if name is not None:
+        spec = host_named(lab, name)
+        _refuse_simulated(spec)
+        return (spec,)
+    chosen = tuple(spec for spec in lab.hosts.values() if spec.kind is HostKind.SSH)
+    if not chosen:
+        print(f"{lab.source} has simulated hosts only: they are made for each run and need no care")
+    return chosen
+
+
+def _refuse_simulated(spec: HostSpec) -> None:
+    if spec.kind is HostKind.SIMULATED:
+        raise ConfigurationError(f"host {spec.name} is simulated: it exists only while a run lasts")

@@ -1,0 +1,67 @@
+"""The commands of ``pvhck``, and how each ends.
+
+Exit codes: 0 all well; 1 failures; 2 configuration or usage; 3 broken only; 4 nothing ran; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from harness import __version__
+from harness.cli import guest, lab, report, run
+from harness.errors import ConfigurationError, HarnessError
+
+__all__ = ["main"]
+
+EXIT_USAGE = 2
+EXIT_BROKEN = 3
+EXIT_INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; what goes wrong is one line for a person, never a traceback."""
+    parsed = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, _interrupt)
+    with contextlib.suppress(BrokenPipeError):
+        try:
+            return int(parsed.command(parsed))
+        except ConfigurationError as error:
+            return _say(error, EXIT_USAGE)
+        except HarnessError as error:
+            return _say(error, EXIT_BROKEN)
+        except KeyboardInterrupt:
+            return _say("interrupted", EXIT_INTERRUPTED)
+    return EXIT_BROKEN  # whoever read our output has gone
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="pvhck", description="End-to-end tests of the Xen Windows PV drivers.", allow_abbrev=False
+    )
+    parser.add_argument("--version", action="version", version=f"pvhck {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    lab_options = argparse.ArgumentParser(add_help=False)
+    lab_options.add_argument(
+        "--hosts", metavar="FILE", type=Path, default=Path("hosts.ini"), help="the lab (default: hosts.ini)"
+    )
+    for group in (run, lab, guest):
+        group.add_commands(commands, lab_options)
+    report.add_commands(commands)
+    return parser
+
+
+def _interrupt(number: int, _frame: object) -> NoReturn:
+    """SIGTERM ends a run as Ctrl-C does: results are kept, nothing is left on the hosts."""
+    signal.signal(number, signal.SIG_IGN)  # once is enough: tidying up shall not be broken off
+    raise KeyboardInterrupt
+
+
+def _say(what: object, code: int) -> int:
+    sys.stderr.write(f"pvhck: {what}\n")
+    return code

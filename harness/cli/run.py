@@ -1,0 +1,176 @@
+"""``pvhck run``, ``plan`` and ``list``: pytest with our plugin, and what it found."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+import harness
+from harness.errors import ConfigurationError
+from harness.lab import profile_names
+from harness.results import exit_code
+from harness.session.options import Keep
+from harness.session.run import Run
+from harness.session.selection import Planned, area_of, drivers_of, hck_of
+
+__all__ = ["add_commands", "plan_command", "run_command"]
+
+EXIT_USAGE = 2
+EXIT_BROKEN = 3
+EXIT_NOTHING = 4
+EXIT_INTERRUPTED = 130
+
+# pytest's own exit codes, for runs that never came to a verdict of ours
+_CODES = {
+    pytest.ExitCode.OK: EXIT_NOTHING,
+    pytest.ExitCode.TESTS_FAILED: EXIT_BROKEN,
+    pytest.ExitCode.INTERRUPTED: EXIT_INTERRUPTED,
+    pytest.ExitCode.INTERNAL_ERROR: EXIT_BROKEN,
+    pytest.ExitCode.USAGE_ERROR: EXIT_USAGE,
+    pytest.ExitCode.NO_TESTS_COLLECTED: EXIT_NOTHING,
+}
+
+
+def add_commands(commands: Any, lab_options: argparse.ArgumentParser) -> None:
+    """Add the commands of this module."""
+    choice = argparse.ArgumentParser(add_help=False, parents=[lab_options])
+    choice.add_argument(
+        "--profile", default="smoke", help=f"one of {', '.join(profile_names())}, or a file (default: smoke)"
+    )
+    choice.add_argument("--build", metavar="PATH", help="driver build: folder, tar, zip, or synthetic")
+    choice.add_argument("--upgrade-from", metavar="PATH", help="older driver build, for the upgrade scenario")
+    choice.add_argument("--host", metavar="NAME", action="append", default=[], help="only this host")
+    choice.add_argument("--template", metavar="NAME", action="append", default=[], help="only this template")
+    choice.add_argument("-k", metavar="EXPR", help="only tests whose names match, as pytest's -k")
+    choice.add_argument("--scenarios", metavar="DIR", type=Path, help="other scenarios than the shipped ones")
+
+    run = commands.add_parser("run", parents=[choice], help="run scenarios on a lab")
+    run.add_argument(
+        "--keep",
+        choices=[keep.value for keep in Keep],
+        default=Keep.NEVER.value,
+        help="leave the guests on their hosts",
+    )
+    run.add_argument("--max-time", metavar="M", type=float, help="minutes after which no test begins")
+    run.add_argument("--seed", metavar="N", type=int, default=1, help="of patterns and simulated guests")
+    run.add_argument("--reports", metavar="DIR", default="reports", help="where the run's folder is made")
+    run.set_defaults(command=run_command)
+
+    plan = commands.add_parser("plan", parents=[choice], help="what would run where, and why not; no network")
+    plan.set_defaults(command=plan_command)
+    listing = commands.add_parser("list", parents=[choice], help="the scenarios of a profile")
+    listing.set_defaults(command=_list_command)
+
+
+def run_command(arguments: argparse.Namespace) -> int:
+    """``pvhck run``: the exit code says how the run ended."""
+    words = [*_choice_words(arguments), f"--pv-keep={arguments.keep}", f"--pv-seed={arguments.seed}"]
+    words.append(f"--pv-reports={arguments.reports}")
+    if arguments.max_time is not None:
+        words.append(f"--pv-max-time={arguments.max_time}")
+    watcher = _Watcher()
+    code = pytest.main(words, plugins=[watcher])
+    results = watcher.run.results if watcher.run is not None else None
+    return exit_code(results.verdict) if results is not None else _CODES[pytest.ExitCode(code)]
+
+
+def plan_command(arguments: argparse.Namespace) -> int:
+    """``pvhck plan``: test x guest x hosts, with the reason for each that cannot run."""
+    planned, code = _collect(arguments)
+    if planned is None:
+        return code
+    console = _console()
+    table = Table(title=f"profile {arguments.profile} on {arguments.hosts}", title_justify="left")
+    for column in ("test", "template", "guest", "hosts, or why not"):
+        table.add_column(column, overflow="fold")
+    for one in planned:
+        why = Text("\n".join(one.reasons), style="yellow")
+        where = Text(", ".join(one.hosts)) if one.hosts else why
+        table.add_row(one.name, one.placement.id, one.template.guest.value, where)
+    console.print(table)
+    able = sum(1 for one in planned if one.hosts)
+    console.print(f"{len(planned)} tests: {able} can run, {len(planned) - able} cannot")
+    return 0 if able else EXIT_NOTHING
+
+
+def _list_command(arguments: argparse.Namespace) -> int:
+    planned, code = _collect(arguments)
+    if planned is None:
+        return code
+    table = Table(title=f"scenarios of profile {arguments.profile}", title_justify="left")
+    for column in ("area", "scenario", "drivers", "stands for (HCK/HLK)"):
+        table.add_column(column, overflow="fold")
+    for one in {one.name: one for one in planned}.values():
+        name = one.name.rpartition("::")[2]
+        table.add_row(area_of(one.item), name, " ".join(drivers_of(one.item)), "\n".join(hck_of(one.item)))
+    _console().print(table)
+    return 0
+
+
+class _Watcher:
+    """Keeps our run in sight, and shows what pytest's terminal would have shown of its own errors."""
+
+    def __init__(self) -> None:
+        self.run: Run | None = None
+
+    def pytest_plugin_registered(self, plugin: object) -> None:
+        if isinstance(plugin, Run):
+            self.run = plugin
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            sys.stderr.write(f"pvhck: cannot collect {report.nodeid}:\n{report.longreprtext}\n")
+
+    def pytest_internalerror(self, excrepr: object) -> None:
+        sys.stderr.write(f"pvhck: fault of the harness, please report it:\n{excrepr}\n")
+
+
+def _collect(arguments: argparse.Namespace) -> tuple[tuple[Planned, ...] | None, int]:
+    watcher = _Watcher()
+    code = pytest.main([*_choice_words(arguments), "--collect-only"], plugins=[watcher])
+    if code not in {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED} or watcher.run is None:
+        return None, _CODES[pytest.ExitCode(code)]
+    return watcher.run.planned, 0
+
+
+def _choice_words(arguments: argparse.Namespace) -> list[str]:
+    scenarios = arguments.scenarios or Path(harness.__file__).parents[1] / "scenarios"
+    if not scenarios.is_dir():
+        raise ConfigurationError(f"there are no scenarios in {scenarios}", mend="name them: --scenarios DIR")
+    root = scenarios.resolve().parent
+    words = [
+        str(scenarios),
+        f"--rootdir={root}",
+        # a run shows progress of its own and is no part of the harness's tests: none of their settings
+        "--noconftest",
+        "-c",
+        str(Path(inspect.getfile(_choice_words)).with_name("pytest.ini")),
+        "-p",
+        "no:terminal",
+        "-p",
+        "harness.session.plugin",
+        f"--pv-hosts={arguments.hosts}",
+        f"--pv-profile={arguments.profile}",
+        *(f"--pv-host={name}" for name in arguments.host),
+        *(f"--pv-template={name}" for name in arguments.template),
+    ]
+    if arguments.build is not None:
+        words.append(f"--pv-build={arguments.build}")
+    if arguments.upgrade_from is not None:
+        words.append(f"--pv-upgrade-from={arguments.upgrade_from}")
+    if arguments.k is not None:
+        words += ["-k", arguments.k]
+    return words
+
+
+def _console() -> Console:
+    # a table in a file or a pipe shall not be folded to 80 columns
+    return Console() if sys.stdout.isatty() else Console(width=200)

@@ -1,0 +1,59 @@
+"""What one attempt at a test gathers while it runs."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Literal
+
+from harness.guest.crash import CrashWatch
+from harness.guest.guest import Guest
+from harness.model import Measurement, Outcome
+from harness.session.lab_session import LeasedHost
+from harness.session.outcome import PASSED, Judgement, worse
+
+__all__ = ["Attempt"]
+
+
+@dataclass
+class Attempt:
+    """One attempt at one test. ``avoid`` are hosts an earlier attempt broke on."""
+
+    number: int
+    avoid: frozenset[str] = frozenset()
+    started: float = field(default_factory=time.time)
+    began: float = field(default_factory=time.monotonic)
+    leased: LeasedHost | None = None
+    guest: Guest | None = None
+    watch: CrashWatch | None = None
+    judgement: Judgement = PASSED
+    measurements: list[Measurement] = field(default_factory=list)
+    evidence: list[str] = field(default_factory=list)
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds since it began."""
+        return time.monotonic() - self.began
+
+    def add(self, judgement: Judgement) -> None:
+        """Take a phase's judgement into account; the graver one stays."""
+        self.judgement = worse(self.judgement, judgement)
+
+    def measure(
+        self,
+        metric: str,
+        value: float | None,
+        unit: str,
+        *,
+        better: Literal["higher", "lower"],
+        samples: tuple[float, ...] = (),
+        **params: str | float,
+    ) -> None:
+        """See ``harness.scenario.Measure``."""
+        if value is not None:
+            self.measurements.append(Measurement(metric, value, unit, better, params, samples or (value,)))
+
+    @property
+    def spoilt(self) -> bool:
+        """Whether the guest of this attempt must not serve another test."""
+        return self.judgement.outcome in {Outcome.FAILED, Outcome.BROKEN}

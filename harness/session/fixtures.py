@@ -1,0 +1,245 @@
+"""The fixtures scenarios use; their types are published in ``harness.scenario``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import cast
+
+import pytest
+
+from harness.guest.crash import CrashWatch
+from harness.guest.guest import Guest
+from harness.guest.transfer import FileServer, to_guest
+from harness.host.host import Host
+from harness.lab import GuestTemplate, ToolName
+from harness.lab.profile import (
+    BalloonParams,
+    InstallParams,
+    InterfaceParams,
+    NetworkParams,
+    PowerParams,
+    StorageParams,
+)
+from harness.package import DriverBuild
+from harness.scenario import Measure, Record
+from harness.session.attempt import Attempt
+from harness.session.lab_session import LabSession, LeasedHost
+from harness.session.placement import Placement
+from harness.session.state import attempt_key, lab_of, planned_key
+from harness.workload.datadisk import DataDisks
+from harness.workload.payload import Payloads
+from harness.workload.tools import Carrier, GuestTools
+from harness.workload.traffic import Traffic
+
+__all__ = [
+    "balloon",
+    "bare_guest",
+    "crash_watch",
+    "data_disks",
+    "driver_build",
+    "guest",
+    "host",
+    "install",
+    "installed_guest",
+    "interface",
+    "measure",
+    "network",
+    "older_build",
+    "payloads",
+    "placement",
+    "power",
+    "pv_lab",
+    "record",
+    "storage",
+    "store_folder",
+    "tools",
+    "traffic",
+]
+
+
+@pytest.fixture
+def pv_lab(request: pytest.FixtureRequest) -> LabSession:
+    """The lab of this run."""
+    return lab_of(request.config)
+
+
+@pytest.fixture
+def placement(request: pytest.FixtureRequest) -> Placement:
+    """Where this test runs: a parameter of every test that needs a host."""
+    return cast("Placement", request.param)
+
+
+@pytest.fixture
+def _attempt(request: pytest.FixtureRequest) -> Attempt:
+    attempt: Attempt = request.node.stash[attempt_key]
+    return attempt
+
+
+@pytest.fixture
+def _leased(pv_lab: LabSession, request: pytest.FixtureRequest, _attempt: Attempt) -> LeasedHost:
+    able = request.node.stash[planned_key].hosts
+    _attempt.leased = pv_lab.lease(next((name for name in able if name not in _attempt.avoid), able[0]))
+    return _attempt.leased
+
+
+@pytest.fixture
+def _template(pv_lab: LabSession, placement: Placement) -> GuestTemplate:
+    return pv_lab.template(placement.template)
+
+
+@pytest.fixture
+def host(_leased: LeasedHost) -> Host:
+    """The host the test was placed on."""
+    return _leased.host
+
+
+@pytest.fixture
+def installed_guest(
+    _leased: LeasedHost, _template: GuestTemplate, _attempt: Attempt, request: pytest.FixtureRequest
+) -> Iterator[Guest]:
+    """A guest with the drivers installed, whether or not they work; the next test gets it too if it can."""
+    found = _leased.keeper.installed(_template)
+    _watch(_attempt, found)
+    yield found
+    if _attempt.spoilt or request.node.get_closest_marker("pv_dirties"):
+        found.break_()
+
+
+@pytest.fixture
+def guest(
+    _leased: LeasedHost, _template: GuestTemplate, _attempt: Attempt, request: pytest.FixtureRequest
+) -> Iterator[Guest]:
+    """A guest with its drivers installed and verified; it serves the next test as well if all is well."""
+    found = _leased.keeper.installed(_template)
+    _attempt.guest = found
+    _leased.keeper.verify(found)
+    _watch(_attempt, found)
+    yield found
+    if _attempt.spoilt or request.node.get_closest_marker("pv_dirties"):
+        found.break_()
+
+
+@pytest.fixture
+def bare_guest(_leased: LeasedHost, _template: GuestTemplate, _attempt: Attempt) -> Iterator[Guest]:
+    """A fresh guest as its template is, without drivers; it is removed after the test."""
+    found = _leased.keeper.fresh(_template)
+    _watch(_attempt, found)
+    yield found
+    _leased.keeper.remove(found)
+
+
+@pytest.fixture
+def crash_watch(_attempt: Attempt) -> CrashWatch:
+    """The watch that looks for crashes after this test; ask for ``guest`` before it."""
+    assert _attempt.watch is not None, "crash_watch needs a guest: name that fixture first"
+    return _attempt.watch
+
+
+@pytest.fixture
+def driver_build(pv_lab: LabSession) -> DriverBuild:
+    """The build under test; tests that ask for it are skipped when the run has none."""
+    if pv_lab.build is None:
+        pytest.skip("the run has no driver build: give --build")
+    return pv_lab.build
+
+
+@pytest.fixture
+def older_build(pv_lab: LabSession) -> DriverBuild:
+    """The build to upgrade from."""
+    if pv_lab.older_build is None:
+        pytest.skip("the run has no older build to upgrade from: give --upgrade-from")
+    return pv_lab.older_build
+
+
+@pytest.fixture
+def tools(guest: Guest, pv_lab: LabSession, _carrier: Carrier) -> GuestTools:
+    """Workload programs in the guest."""
+    return GuestTools(guest, pv_lab.lab.tools, _carrier)
+
+
+@pytest.fixture
+def traffic(guest: Guest, tools: GuestTools) -> Iterator[Traffic]:
+    """iperf3 in the guest, and its other end, which is gone afterwards."""
+    with Traffic.between(guest, tools.find(ToolName.IPERF3)) as found:
+        yield found
+
+
+@pytest.fixture
+def data_disks(guest: Guest, _leased: LeasedHost, pv_lab: LabSession) -> Iterator[DataDisks]:
+    """PV disks made for this test, unplugged and deleted after it."""
+    with DataDisks(guest, _leased.area, pv_lab.options.seed) as disks:
+        yield disks
+
+
+@pytest.fixture
+def payloads(guest: Guest, pv_lab: LabSession) -> Iterator[Payloads]:
+    """Files to the guest and back over its network."""
+    with FileServer(guest.host.spec.controller) as server:
+        yield Payloads(guest, server, pv_lab.options.seed)
+
+
+@pytest.fixture
+def store_folder(guest: Guest) -> Iterator[str]:
+    """A folder in xenstore that the guest may write to, removed afterwards; relative to its domain."""
+    folder = "data/pvhck"
+    yield folder
+    guest.host.xenstore.remove(f"{guest.store}/{folder}")
+
+
+@pytest.fixture
+def record(_attempt: Attempt) -> Record:
+    """Records what a workload measured."""
+    return _attempt.measurements.extend
+
+
+@pytest.fixture
+def _carrier(guest: Guest) -> Iterator[Carrier]:
+    with FileServer(guest.host.spec.controller or "127.0.0.1") as server:
+        yield lambda source, target: to_guest(guest.operations, server, source, target)
+
+
+@pytest.fixture
+def measure(_attempt: Attempt) -> Measure:
+    """Records numbers of this test."""
+    return _attempt.measure
+
+
+@pytest.fixture
+def install(pv_lab: LabSession) -> InstallParams:
+    """The profile's parameters of this area."""
+    return pv_lab.profile.install
+
+
+@pytest.fixture
+def network(pv_lab: LabSession) -> NetworkParams:
+    """The profile's parameters of this area."""
+    return pv_lab.profile.network
+
+
+@pytest.fixture
+def storage(pv_lab: LabSession) -> StorageParams:
+    """The profile's parameters of this area."""
+    return pv_lab.profile.storage
+
+
+@pytest.fixture
+def balloon(pv_lab: LabSession) -> BalloonParams:
+    """The profile's parameters of this area."""
+    return pv_lab.profile.balloon
+
+
+@pytest.fixture
+def power(pv_lab: LabSession) -> PowerParams:
+    """The profile's parameters of this area."""
+    return pv_lab.profile.power
+
+
+@pytest.fixture
+def interface(pv_lab: LabSession) -> InterfaceParams:
+    """The profile's parameters of this area."""
+    return pv_lab.profile.interface
+
+
+def _watch(attempt: Attempt, guest: Guest) -> None:
+    attempt.guest = guest
+    attempt.watch = CrashWatch(guest)

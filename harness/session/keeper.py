@@ -1,0 +1,160 @@
+"""Guests kept ready for the scenarios: one per host and template, fresh after a failure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from harness.errors import GuestError, HarnessError
+from harness.guest.guest import Guest, GuestState, Login
+from harness.guest.provision import make_guest, remove_guest
+from harness.host.area import RunArea
+from harness.host.host import Host
+from harness.lab import GuestTemplate
+
+__all__ = ["GuestKeeper", "Installed", "Preparation"]
+
+
+class Installed(Protocol):
+    """What an installation came to."""
+
+    def demand(self) -> None:
+        """Raise what is wrong with the drivers.
+
+        Raises:
+            GuestError: names each driver and what is wrong.
+        """
+
+
+class Preparation(Protocol):
+    """What turns a guest that answers into one with the drivers under test in it."""
+
+    def __call__(self, guest: Guest) -> Installed:
+        """Prepare the guest.
+
+        Raises:
+            GuestError: the guest itself was lost over it.
+        """
+
+
+@dataclass
+class GuestKeeper:
+    """The guests of one host in one run.
+
+    A host carries at most ``max_guests``; the least recently asked for is given up first. A guest
+    that could not be made ready stays until room is needed, so that evidence can be taken from it.
+    """
+
+    host: Host
+    area: RunArea
+    login: Callable[[GuestTemplate], Login]
+    prepare: Preparation
+    report: Callable[[str], None]
+    boot_s: float
+    _kept: dict[str, tuple[Guest, Installed]] = field(default_factory=dict)
+    _spoilt: list[Guest] = field(default_factory=list)
+    _failed: dict[str, HarnessError] = field(default_factory=dict)
+    _number: int = 0
+
+    def installed(self, template: GuestTemplate) -> Guest:
+        """A guest with the drivers installed, whether or not they work: the kept one, else a fresh one.
+
+        Raises:
+            GuestError: no guest of this template survived the installation, now or earlier in this run.
+        """
+        if template.name in self._failed:
+            raise GuestError(f"no {template.name} survived the installation: {self._failed[template.name]}")
+        kept, verdict = self._kept.pop(template.name, (None, None))
+        if (
+            kept is not None
+            and verdict is not None
+            and kept.state in {GuestState.DRIVERS, GuestState.VERIFIED}
+        ):
+            self._kept[template.name] = kept, verdict
+            return kept
+        if kept is not None:
+            self.remove(kept)
+        guest = self.fresh(template)
+        try:
+            verdict = self.prepare(guest)
+        except GuestError as error:
+            self._failed[template.name] = error
+            self._spoil(guest)
+            raise
+        except BaseException:
+            self._spoil(guest)
+            raise
+        guest.state = GuestState.DRIVERS
+        self._kept[template.name] = guest, verdict
+        return guest
+
+    def verify(self, guest: Guest) -> None:
+        """Of a guest that ``installed`` gave: its drivers work.
+
+        Raises:
+            GuestError: they do not; names each and what is wrong.
+        """
+        for kept, verdict in self._kept.values():
+            if kept is guest and guest.state is not GuestState.VERIFIED:
+                verdict.demand()
+                guest.state = GuestState.VERIFIED
+
+    def fresh(self, template: GuestTemplate) -> Guest:
+        """A new guest as the template has it, booted and answering; the caller removes it."""
+        self._make_room()
+        self._number += 1
+        guest = make_guest(
+            self.host, self.area, template, self._number, self.login(template), report=self.report
+        )
+        try:
+            self.report(f"starting {guest.name} on {self.host.name}")
+            guest.start()
+            guest.wait_ready(guest.deadline(self.boot_s))
+        except BaseException:
+            self._spoil(guest)
+            raise
+        return guest
+
+    @property
+    def spoilt(self) -> Guest | None:
+        """The guest that last could not be made ready, while it is still there."""
+        return self._spoilt[-1] if self._spoilt else None
+
+    def live(self) -> tuple[str, ...]:
+        """Names of the guests that are kept now."""
+        return tuple(guest.name for guest in self._all())
+
+    def remove(self, guest: Guest) -> None:
+        """Take a guest away."""
+        self._kept = {name: entry for name, entry in self._kept.items() if entry[0] is not guest}
+        self._spoilt = [spoilt for spoilt in self._spoilt if spoilt is not guest]
+        remove_guest(guest, self.area)
+
+    def forget(self) -> tuple[Guest, ...]:
+        """Let go of all guests without touching them, for ``--keep``."""
+        guests = self._all()
+        self._kept.clear()
+        self._spoilt.clear()
+        for guest in guests:
+            guest.disconnect()
+        return guests
+
+    def close(self) -> None:
+        """Take all guests away."""
+        for guest in self._all():
+            self.remove(guest)
+
+    def _all(self) -> tuple[Guest, ...]:
+        return (*(guest for guest, _ in self._kept.values()), *self._spoilt)
+
+    def _spoil(self, guest: Guest) -> None:
+        guest.break_()
+        self._spoilt.append(guest)
+
+    def _make_room(self) -> None:
+        for guest in tuple(self._spoilt):
+            self.remove(guest)
+        while len(self._kept) >= self.host.spec.max_guests:
+            guest, _ = next(iter(self._kept.values()))
+            self.remove(guest)

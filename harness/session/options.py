@@ -1,0 +1,85 @@
+"""The plugin's options, typed. None of them given: the plugin does nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import pytest
+
+from harness.errors import ConfigurationError
+
+__all__ = ["SYNTHETIC", "Keep", "RunOptions", "add_options", "read_options"]
+
+SYNTHETIC = "synthetic"  # the build that is made on the spot
+
+
+class Keep(StrEnum):
+    """Whether guests stay on their hosts after the run."""
+
+    NEVER = "never"
+    ON_FAILURE = "on-failure"
+    ALWAYS = "always"
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What a run was asked for. ``max_time_s`` None: no limit."""
+
+    hosts_file: Path
+    profile: str
+    build: str | None  # a path, or ``SYNTHETIC``
+    upgrade_from: str | None  # a path
+    hosts: tuple[str, ...]
+    templates: tuple[str, ...]
+    keep: Keep
+    max_time_s: float | None
+    seed: int
+    reports: Path
+    argv: tuple[str, ...]
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Add the options to pytest's."""
+    group = parser.getgroup("pvhck", "Xen Windows PV drivers")
+    group.addoption("--pv-hosts", metavar="FILE", help="hosts.ini of the lab; without it no scenario runs")
+    group.addoption("--pv-profile", metavar="NAME", default="smoke", help="profile name or file")
+    group.addoption("--pv-build", metavar="PATH", help="driver build: folder, tar, zip, or synthetic")
+    group.addoption("--pv-upgrade-from", metavar="PATH", help="older driver build, for upgrades")
+    group.addoption("--pv-host", metavar="NAME", action="append", default=[], help="only this host")
+    group.addoption("--pv-template", metavar="NAME", action="append", default=[], help="only this template")
+    group.addoption("--pv-keep", choices=[keep.value for keep in Keep], default=Keep.NEVER.value)
+    group.addoption("--pv-max-time", metavar="M", type=float, help="minutes after which no test begins")
+    group.addoption(
+        "--pv-seed", metavar="N", type=int, default=1, help="seed of patterns and simulated guests"
+    )
+    group.addoption("--pv-reports", metavar="DIR", default="reports", help="where the run's folder is made")
+
+
+def read_options(config: pytest.Config) -> RunOptions | None:
+    """The options of this run, None when no lab is asked for."""
+    hosts = config.getoption("--pv-hosts")
+    if hosts is None:
+        return None
+    build, older = config.getoption("--pv-build"), config.getoption("--pv-upgrade-from")
+    for path in (build, older):
+        if path not in {None, SYNTHETIC} and not Path(path).exists():
+            raise ConfigurationError(
+                f"driver build {path} does not exist",
+                mend=f"name a folder, a tar or a zip file, or the word {SYNTHETIC}",
+            )
+    minutes = config.getoption("--pv-max-time")
+    return RunOptions(
+        hosts_file=Path(hosts),
+        profile=config.getoption("--pv-profile"),
+        build=build,
+        upgrade_from=older,
+        hosts=tuple(config.getoption("--pv-host")),
+        templates=tuple(config.getoption("--pv-template")),
+        keep=Keep(config.getoption("--pv-keep")),
+        max_time_s=minutes * 60 if minutes is not None else None,
+        seed=config.getoption("--pv-seed"),
+        reports=Path(config.getoption("--pv-reports")),
+        argv=tuple(str(word) for word in config.invocation_params.args),
+    )

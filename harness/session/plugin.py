@@ -1,0 +1,55 @@
+"""The pytest plugin. Without ``--pv-hosts`` it adds options, markers and fixtures, and does nothing."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+
+from harness.errors import ConfigurationError
+from harness.session.options import add_options, read_options
+from harness.session.request import open_request
+from harness.session.run import Run
+from harness.session.state import request_key
+
+__all__ = ["pytest_addoption", "pytest_configure", "pytest_unconfigure"]
+
+pytest_plugins = ["harness.session.fixtures", "harness.session.workload_fixtures"]
+
+_MARKERS = (
+    "pv_drivers(*names): the drivers whose sheets the test counts on",
+    "pv_requires(requirement): what host, template and lab must have",
+    "pv_hck(*tests): the HCK/HLK tests the scenario stands for",
+    "pv_dirties: the guest is not as it was afterwards",
+    "pv_exclusive: the test has its host for itself",
+)
+_RUN = "pvhck-run"
+_opened = pytest.StashKey[contextlib.ExitStack]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """See pytest's hook of that name."""
+    add_options(parser)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """See pytest's hook of that name."""
+    for marker in _MARKERS:
+        config.addinivalue_line("markers", marker)
+    stack = config.stash.setdefault(_opened, contextlib.ExitStack())
+    try:
+        options = read_options(config)
+        if options is None:
+            return
+        request = stack.enter_context(open_request(options))
+    except ConfigurationError as error:
+        raise pytest.UsageError(str(error)) from error
+    config.stash[request_key] = request
+    config.pluginmanager.register(Run(request, config), _RUN)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """See pytest's hook of that name."""
+    stack = config.stash.get(_opened, None)
+    if stack is not None:
+        stack.close()

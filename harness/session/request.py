@@ -1,0 +1,78 @@
+"""What a run was asked for, read and checked before anything is touched."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import ConfigurationError
+from harness.lab import Lab, Profile, load_lab, load_profile
+from harness.model import DriverName
+from harness.package import DriverBuild, load_build, make_build
+from harness.session.options import SYNTHETIC, RunOptions
+from harness.session.placement import Placement, Selection, placements
+
+__all__ = ["RunRequest", "open_request"]
+
+# The synthetic builds' versions have no meaning beyond their order.
+_SYNTHETIC_VERSIONS = ("9.1.0.1", "9.1.0.2")
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """What a run is made of. ``build`` is None when the template's own drivers are judged."""
+
+    options: RunOptions
+    lab: Lab
+    profile: Profile
+    build: DriverBuild | None
+    older_build: DriverBuild | None = None  # to upgrade from
+
+    @property
+    def placements(self) -> tuple[Placement, ...]:
+        """Where tests run in this lab."""
+        chosen = Selection(self.options.hosts, self.options.templates)
+        return placements(self.lab, self.profile.axes, chosen)
+
+    @property
+    def packages(self) -> tuple[DriverName, ...] | None:
+        """The packages of the build, None without a build."""
+        return None if self.build is None else self.build.names
+
+
+@contextlib.contextmanager
+def open_request(options: RunOptions) -> Iterator[RunRequest]:
+    """Read everything the options name. What is unpacked for it is gone afterwards.
+
+    Raises:
+        ConfigurationError: hosts.ini, profile, build or a name in the options cannot be used.
+    """
+    lab = load_lab(options.hosts_file)
+    profile = load_profile(options.profile)
+    with contextlib.ExitStack() as stack:
+        build, older = _builds(options, stack)
+        request = RunRequest(options, lab, profile, build, older)
+        if not request.placements:
+            raise ConfigurationError(
+                f"{options.hosts_file} has no template", mend="add a [template NAME] section"
+            )
+        yield request
+
+
+def _builds(
+    options: RunOptions, stack: contextlib.ExitStack
+) -> tuple[DriverBuild | None, DriverBuild | None]:
+    """The build under test and the one to upgrade from; a synthetic build has an older one of its own."""
+    older = None
+    if options.upgrade_from is not None:
+        older = stack.enter_context(load_build(Path(options.upgrade_from)))
+    if options.build is None:
+        return None, older
+    if options.build != SYNTHETIC:
+        return stack.enter_context(load_build(Path(options.build))), older
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pvhck-build-")))
+    made = [load_build(make_build(folder / version, version=version)) for version in _SYNTHETIC_VERSIONS]
+    return made[-1], older or made[0]
