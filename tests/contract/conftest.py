@@ -1,0 +1,80 @@
+"""The lab, the guests, and the matrix of what was seen where. ``--pv-real-xen`` takes real Xen."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+
+import pytest
+from contract_lab import ContractLab, real_lab, simulated_lab
+from contract_record import KINDS, Recorder, matrix
+from rich.console import Console
+
+from harness.guest.guest import Guest
+from harness.host.host import Host
+
+_SIMULATOR, _REAL = KINDS
+_WIDTH = 140
+_recorder = pytest.StashKey[Recorder]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_recorder] = Recorder()
+
+
+@pytest.fixture(scope="session")
+def contract_lab(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ContractLab]:
+    """One host of the lab that was asked for."""
+    make = real_lab if request.config.getoption("--pv-real-xen") else simulated_lab
+    with make(tmp_path_factory.mktemp("contract"), request.config.stash[_recorder]) as lab:
+        yield lab
+
+
+@pytest.fixture(autouse=True)
+def _named(request: pytest.FixtureRequest) -> None:
+    request.config.stash[_recorder].test = request.node.nodeid
+
+
+@pytest.fixture
+def contract_host(contract_lab: ContractLab) -> Host:
+    """The host."""
+    return contract_lab.host
+
+
+@pytest.fixture
+def bare_guest(contract_lab: ContractLab) -> Guest:
+    """A booted guest without PV drivers. Shared: leave it as it was, or ``contract_lab.spoil`` it."""
+    return contract_lab.bare()
+
+
+@pytest.fixture
+def full_guest(contract_lab: ContractLab) -> Guest:
+    """A booted guest with all drivers. Shared: leave it as it was, or ``contract_lab.spoil`` it."""
+    return contract_lab.full()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    outcome = yield
+    report = outcome.get_result()
+    recorder = item.config.stash[_recorder]
+    if report.failed:
+        recorder.failed[item.nodeid] = (
+            str(call.excinfo.value).splitlines()[0][:160] if call.excinfo else "failed"
+        )
+    elif report.skipped and call.excinfo:
+        recorder.skipped[item.nodeid] = str(call.excinfo.value)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    recorder = config.stash[_recorder]
+    if not recorder.used:
+        return
+    kind = _REAL if config.getoption("--pv-real-xen") else _SIMULATOR
+    table = matrix(recorder, kind, config.rootpath / "reports")
+    terminalreporter.section(f"contract: {kind}")
+    text = io.StringIO()
+    Console(file=text, width=_WIDTH).print(table)
+    terminalreporter.write(text.getvalue())
