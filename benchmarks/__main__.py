@@ -10,6 +10,7 @@ from rich.console import Console
 
 from benchmarks.channel import channel
 from benchmarks.compare import Comparison, as_table
+from benchmarks.overhead import overhead, planning
 from benchmarks.transfer import transfer
 from benchmarks.xen import nested_xen
 
@@ -17,7 +18,12 @@ _NARROWEST = 130  # where output goes to a file
 
 Benchmark = Callable[[], list[Comparison]]
 
-HERE: dict[str, Benchmark] = {"channel": channel, "transfer": transfer}
+HERE: dict[str, Benchmark] = {
+    "channel": channel,
+    "transfer": transfer,
+    "overhead": overhead,
+    "planning": planning,
+}
 ON_XEN: dict[str, Benchmark] = {"nested-xen": nested_xen}
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import Console
 
 from harness.cli.opened import OpenedLab, host_named, open_host, opened_lab
+from harness.cli.run import demo
 from harness.doctor import Check, State, check_booted, check_host, check_template, exit_code, render, worst
 from harness.errors import ConfigurationError
 from harness.host.area import sweep
@@ -61,6 +62,7 @@ def _add_xen_commands(lab: Any) -> None:
         ("up", _xen_up, "start it, and say how to use it"),
         ("down", _xen_down, "end it"),
         ("status", _xen_status, "whether it is built and runs"),
+        ("demo", _xen_demo, "run the smoke profile on it, with a synthetic build"),
         ("ssh", _xen_ssh, "a shell in its dom0, or a command there"),
     ):
         parser = xen.add_parser(name, help=text)
@@ -162,6 +164,10 @@ def _xen_down(_: argparse.Namespace) -> int:
 def _xen_status(_: argparse.Namespace) -> int:
     print(*xenlab.lab_status(), sep="\n")
     return 0
+
+
+def _xen_demo(_: argparse.Namespace) -> int:
+    return xenlab.lab_demo(print, demo)
 
 
 def _xen_ssh(arguments: argparse.Namespace) -> int:

@@ -82,19 +82,35 @@ def run_command(arguments: argparse.Namespace) -> int:
     return exit_code(results.verdict) if results is not None else _CODES[pytest.ExitCode(code)]
 
 
+def demo(hosts: Path) -> int:
+    """The newcomer's run on a lab: profile smoke, a synthetic build."""
+    parser = argparse.ArgumentParser()
+    lab_options = argparse.ArgumentParser(add_help=False)
+    lab_options.add_argument("--hosts", type=Path)
+    add_commands(parser.add_subparsers(), lab_options)
+    return run_command(parser.parse_args(["run", "--hosts", str(hosts), "--build", "synthetic"]))
+
+
 def plan_command(arguments: argparse.Namespace) -> int:
-    """``pvhck plan``: test x guest x hosts, with the reason for each that cannot run."""
+    """``pvhck plan``: test x guest x hosts, with the reason for each that cannot run.
+
+    Places where the same holds for a test share a row: a wide lab has ten thousand.
+    """
     planned, code = _collect(arguments)
     if planned is None:
         return code
-    console = _console()
-    table = Table(title=f"profile {arguments.profile} on {arguments.hosts}", title_justify="left")
-    for column in ("test", "template", "guest", "hosts, or why not"):
-        table.add_column(column, overflow="fold")
+    rows: dict[tuple[str, str, tuple[str, ...]], list[Planned]] = {}
     for one in planned:
-        why = Text("\n".join(one.reasons), style="yellow")
-        where = Text(", ".join(one.hosts)) if one.hosts else why
-        table.add_row(one.name, one.placement.id, one.template.guest.value, where)
+        rows.setdefault((one.name, one.template.guest.value, one.reasons), []).append(one)
+    table = Table(title=f"profile {arguments.profile} on {arguments.hosts}", title_justify="left")
+    for column in ("test", "guest", "at", "hosts, or why not"):
+        table.add_column(column, overflow="fold")
+    for (name, guest, reasons), places in rows.items():
+        hosts = dict.fromkeys(host for one in places for host in one.hosts)
+        where = Text("\n".join(reasons), style="yellow") if reasons else Text(", ".join(hosts))
+        at = dict.fromkeys(one.placement.id for one in places)
+        table.add_row(Text(name.removeprefix("scenarios/")), guest, Text(", ".join(at)), where)
+    console = _console()
     console.print(table)
     able = sum(1 for one in planned if one.hosts)
     console.print(f"{len(planned)} tests: {able} can run, {len(planned) - able} cannot")

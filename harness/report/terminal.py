@@ -7,6 +7,7 @@ same lines stand plain. Whatever text comes from a guest or a host loses its con
 from __future__ import annotations
 
 import io
+import os
 import sys
 import threading
 from collections.abc import Iterable
@@ -155,7 +156,16 @@ def _console() -> Console:
         sys.stdout.reconfigure(
             errors="replace"
         )  # a terminal in Latin-1 gets a question mark, not a traceback
-    return Console(highlight=False)
+    return _PatientConsole(highlight=False)
+
+
+class _PatientConsole(Console):
+    """Goes on in silence when nobody reads any more: a run does not end because its reader went away."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        # else the interpreter complains when it flushes at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _sheets(results: RunResults) -> Table:

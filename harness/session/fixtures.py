@@ -9,9 +9,8 @@ import pytest
 
 from harness.guest.crash import CrashWatch
 from harness.guest.guest import Guest
-from harness.guest.transfer import FileServer, to_guest
 from harness.host.host import Host
-from harness.lab import GuestTemplate, ToolName
+from harness.lab import GuestTemplate
 from harness.lab.profile import (
     BalloonParams,
     InstallParams,
@@ -21,21 +20,16 @@ from harness.lab.profile import (
     StorageParams,
 )
 from harness.package import DriverBuild
-from harness.scenario import Measure, Record
+from harness.scenario import Measure
 from harness.session.attempt import Attempt
 from harness.session.lab_session import LabSession, LeasedHost
 from harness.session.placement import Placement
 from harness.session.state import attempt_key, lab_of, planned_key
-from harness.workload.datadisk import DataDisks
-from harness.workload.payload import Payloads
-from harness.workload.tools import Carrier, GuestTools
-from harness.workload.traffic import Traffic
 
 __all__ = [
     "balloon",
     "bare_guest",
     "crash_watch",
-    "data_disks",
     "driver_build",
     "guest",
     "host",
@@ -45,15 +39,10 @@ __all__ = [
     "measure",
     "network",
     "older_build",
-    "payloads",
     "placement",
     "power",
     "pv_lab",
-    "record",
     "storage",
-    "store_folder",
-    "tools",
-    "traffic",
 ]
 
 
@@ -76,7 +65,12 @@ def _attempt(request: pytest.FixtureRequest) -> Attempt:
 
 
 @pytest.fixture
-def _leased(pv_lab: LabSession, request: pytest.FixtureRequest, _attempt: Attempt) -> LeasedHost:
+def _leased(
+    pv_lab: LabSession,
+    placement: Placement,  # noqa: ARG001  # what a test is placed by; where it can run was planned from it
+    request: pytest.FixtureRequest,
+    _attempt: Attempt,
+) -> LeasedHost:
     able = request.node.stash[planned_key].hosts
     _attempt.leased = pv_lab.lease(next((name for name in able if name not in _attempt.avoid), able[0]))
     return _attempt.leased
@@ -149,53 +143,6 @@ def older_build(pv_lab: LabSession) -> DriverBuild:
     if pv_lab.older_build is None:
         pytest.skip("the run has no older build to upgrade from: give --upgrade-from")
     return pv_lab.older_build
-
-
-@pytest.fixture
-def tools(guest: Guest, pv_lab: LabSession, _carrier: Carrier) -> GuestTools:
-    """Workload programs in the guest."""
-    return GuestTools(guest, pv_lab.lab.tools, _carrier)
-
-
-@pytest.fixture
-def traffic(guest: Guest, tools: GuestTools) -> Iterator[Traffic]:
-    """iperf3 in the guest, and its other end, which is gone afterwards."""
-    with Traffic.between(guest, tools.find(ToolName.IPERF3)) as found:
-        yield found
-
-
-@pytest.fixture
-def data_disks(guest: Guest, _leased: LeasedHost, pv_lab: LabSession) -> Iterator[DataDisks]:
-    """PV disks made for this test, unplugged and deleted after it."""
-    with DataDisks(guest, _leased.area, pv_lab.options.seed) as disks:
-        yield disks
-
-
-@pytest.fixture
-def payloads(guest: Guest, pv_lab: LabSession) -> Iterator[Payloads]:
-    """Files to the guest and back over its network."""
-    with FileServer(guest.host.spec.controller) as server:
-        yield Payloads(guest, server, pv_lab.options.seed)
-
-
-@pytest.fixture
-def store_folder(guest: Guest) -> Iterator[str]:
-    """A folder in xenstore that the guest may write to, removed afterwards; relative to its domain."""
-    folder = "data/pvhck"
-    yield folder
-    guest.host.xenstore.remove(f"{guest.store}/{folder}")
-
-
-@pytest.fixture
-def record(_attempt: Attempt) -> Record:
-    """Records what a workload measured."""
-    return _attempt.measurements.extend
-
-
-@pytest.fixture
-def _carrier(guest: Guest) -> Iterator[Carrier]:
-    with FileServer(guest.host.spec.controller or "127.0.0.1") as server:
-        yield lambda source, target: to_guest(guest.operations, server, source, target)
 
 
 @pytest.fixture

@@ -64,7 +64,8 @@ class Run:
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         """Only what the profile asks for; what cannot run is skipped before anything is provisioned."""
         chosen = [item for item in items if is_scenario(item) and wanted(item, self._request.profile)]
-        left = [item for item in items if item not in set(chosen)]
+        taken = set(chosen)
+        left = [item for item in items if item not in taken]
         if left:
             config.hook.pytest_deselected(items=left)
         for item in in_order(chosen):

@@ -78,11 +78,11 @@ def plan(item: pytest.Item, lab: Lab, packages: Sequence[DriverName] | None) -> 
 
 
 def in_order(items: Sequence[pytest.Item]) -> list[pytest.Item]:
-    """Grouped by placement, those that leave the guest as it was before those that dirty it."""
+    """Grouped by placement; those that leave the guest as it was first; then the areas in their order."""
     groups: dict[str, list[pytest.Item]] = {}
     for item in items:
         groups.setdefault(placement_of(item).id, []).append(item)
-    return [item for group in groups.values() for item in sorted(group, key=_dirties)]
+    return [item for group in groups.values() for item in sorted(group, key=_rank)]
 
 
 def placement_of(item: pytest.Item) -> Placement:
@@ -115,5 +115,6 @@ def _requirement(item: pytest.Item) -> Requirement:
     return asked
 
 
-def _dirties(item: pytest.Item) -> bool:
-    return item.get_closest_marker("pv_dirties") is not None
+def _rank(item: pytest.Item) -> tuple[bool, int]:
+    dirties = item.get_closest_marker("pv_dirties") is not None
+    return dirties, list(Area).index(area_of(item))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -145,3 +147,23 @@ def test_numbers_are_said_as_people_read_them() -> None:
 def test_a_reason_becomes_one_line_of_bounded_length() -> None:
     assert one_line("a\n  b\x07") == "a b\\x07"
     assert len(one_line("x" * 1000)) == 200
+
+
+def test_a_reader_that_went_away_does_not_end_the_run() -> None:
+    script = (
+        "from harness.report import Progress\n"
+        "import sys\n"
+        "progress = Progress()\n"
+        "for number in range(5000): progress.message(f'line {number}')\n"
+        "sys.stderr.write('went on to the end')\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as run:
+        assert run.stdout is not None
+        assert run.stderr is not None
+        run.stdout.readline()
+        run.stdout.close()
+
+        assert run.stderr.read() == "went on to the end"
+        assert run.wait(30) == 0
