@@ -137,30 +137,14 @@ def reboot_guest(guest: Guest, *, boot_s: float, why: str) -> None:
 def await_boot(guest: Guest, deadline: Deadline, *, old_boot: str, why: str) -> None:
     """Wait until a new boot answers.
 
-    Raises:
-        GuestHung: it does not come back.
-        GuestError: xenstore shows that it has, but its network is lost.
-        GuestCrashed: it crashed on the way, or is gone.
+    Raises: as ``Guest.wait_ready``, with ``why`` it was rebooted.
     """
     try:
         guest.wait_ready(deadline, old_boot=old_boot)
-    except WaitTimedOut as error:
-        guest.disconnect()
-        if guest.host.toolstack.find(guest.name) is None:
-            raise GuestCrashed(f"{guest.name} is gone from its host after {why}") from error
-        life = _sign_of_life(guest)
-        if life:
-            raise GuestError(f"{guest.name} lost its network with {why}: {life}, but {error}") from error
-        raise GuestHung(f"{guest.name} does not come back from {why}: {error}") from error
-
-
-def _sign_of_life(guest: Guest) -> str:
-    """What only a booted guest with drivers shows in xenstore, empty when it shows nothing."""
-    folder = guest.store
-    for number in guest.host.xenstore.children(f"{folder}/device/vif"):
-        if guest.host.xenstore.find(f"{folder}/device/vif/{number}/state") == "4":
-            return f"its vif {number} is connected"
-    return ""
+    except (GuestHung, GuestCrashed) as error:
+        raise type(error)(f"{error.found}, after {why}") from error
+    except GuestError as error:
+        raise GuestError(f"{error}, after {why}") from error
 
 
 def _may_come_back(error: GuestError) -> bool:

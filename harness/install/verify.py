@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from harness.deadline import NotYet, WaitTimedOut
 from harness.guest.guest import Guest
@@ -19,6 +20,7 @@ from harness.install.hostview import hardware_of, host_faults, look_at_host, rea
 from harness.install.outcome import Verification
 from harness.install.patience import await_answer
 from harness.lab.profile import InstallParams
+from harness.model import DriverName
 from harness.package import DriverBuild
 
 __all__ = ["Settled", "look", "settle", "verify_drivers"]
@@ -32,49 +34,61 @@ class Settled:
     verification: Verification
 
 
-def verify_drivers(guest: Guest, build: DriverBuild, params: InstallParams) -> Verification:
+def verify_drivers(
+    guest: Guest, build: DriverBuild, params: InstallParams, *names: DriverName
+) -> Verification:
     """Look until nothing is wrong, at most ``settle_s``; then what is wrong stays wrong.
 
     ``build`` is what should be in the guest: with a part of a build, the rest should not be.
+    With ``names`` only these drivers are waited for, and judged.
 
     Raises:
         GuestError: the guest does not answer.
     """
     build = build.for_arch(guest.template.arch)
-    settled = settle(guest, build, params, look_for_reboots=False)
-    return settled.verification
+
+    def once() -> Settled:
+        found = look(guest, build)
+        judged = tuple(fault for fault in found.faults if not names or fault.driver in names)
+        return Settled((), replace(found, faults=judged))
+
+    return _at_rest(guest, once, params).verification
 
 
-def settle(
-    guest: Guest, build: DriverBuild, params: InstallParams, *, look_for_reboots: bool = True
-) -> Settled:
+def settle(guest: Guest, build: DriverBuild, params: InstallParams) -> Settled:
     """Wait until the guest asks for a reboot or nothing is wrong; when the time is up, as it is then.
 
     Raises:
         GuestError: the guest does not answer.
     """
-    deadline = guest.deadline(params.settle_s)
-    last: list[Verification] = []
+
+    def once() -> Settled:
+        view = look_at_guest(guest, build)
+        return Settled(_reboot_reasons(guest, build, view), look(guest, build, view))
+
+    return _at_rest(guest, once, params)
+
+
+def _at_rest(guest: Guest, once: Callable[[], Settled], params: InstallParams) -> Settled:
+    last: list[Settled] = []
 
     def ask() -> Settled | NotYet:
-        view = look_at_guest(guest, build)
-        reasons = _reboot_reasons(guest, build, view) if look_for_reboots else ()
-        verification = look(guest, build, view)
-        last[:] = [verification]
-        if reasons or verification.ok:
-            return Settled(reasons, verification)
-        return NotYet(str(verification.faults[0]))
+        seen = once()
+        last[:] = [seen]
+        if seen.reboot_reasons or seen.verification.ok:
+            return seen
+        return NotYet(str(seen.verification.faults[0]))
 
     try:
         return await_answer(
             guest,
             ask,
             subject=f"{guest.name}: its drivers work",
-            deadline=deadline,
+            deadline=guest.deadline(params.settle_s),
             silence_s=params.settle_s,
         )
     except WaitTimedOut:
-        return Settled((), last[0])
+        return last[0]
 
 
 def look(guest: Guest, build: DriverBuild, view: GuestView | None = None) -> Verification:

@@ -52,6 +52,19 @@ class FaultKind(StrEnum):
     NETWORK_LOST = "network-lost"
     SERVICES_MISSING = "services-missing"
     VERSION_MISMATCH = "version-mismatch"
+    XENSTORE_DEAF = "xenstore-deaf"
+    XENSTORE_BABBLES = "xenstore-babbles"
+    DISK_STAYS = "disk-stays"
+    ONE_WAY = "one-way"
+    UPGRADE_IGNORED = "upgrade-ignored"
+    REMOVAL_REFUSED = "removal-refused"
+    REBOOT_ASKED = "reboot-asked"
+    XENSTORE_CORRUPT = "xenstore-corrupt"
+    XENSTORE_LENIENT = "xenstore-lenient"
+    WATCH_SILENT = "watch-silent"
+    WATCH_NOISY = "watch-noisy"
+    COUNTERS_STUCK = "counters-stuck"
+    LOG_CLEAN = "log-clean"
 
 
 @dataclass(frozen=True)
@@ -73,7 +86,9 @@ FAULT_TABLE: dict[FaultKind, _Entry] = {
     FaultKind.DISK_FULL: _Entry(_HOST, "Nothing more can be written below the storage path"),
     FaultKind.NO_MEMORY: _Entry(_HOST, "Xen has no memory for another domain"),
     FaultKind.CLONE_FAILS: _Entry(_HOST, "qemu-img create and cp fail with an input/output error"),
-    FaultKind.BOOT_HANGS: _Entry(_GUEST, "The guest never comes beyond its boot logo"),
+    FaultKind.BOOT_HANGS: _Entry(
+        _GUEST, "The guest never comes beyond its boot logo; with a driver: once it has that one", _DRIVER
+    ),
     FaultKind.WINRM_401: _Entry(_GUEST, "WinRM refuses every login"),
     FaultKind.WINRM_400: _Entry(_GUEST, "WinRM answers HTTP 400"),
     FaultKind.WINRM_413: _Entry(_GUEST, "WinRM answers HTTP 413"),
@@ -101,6 +116,29 @@ FAULT_TABLE: dict[FaultKind, _Entry] = {
     FaultKind.VERSION_MISMATCH: _Entry(
         _GUEST, "The device shows another driver version than its INF", _DRIVER, "xenvif"
     ),
+    FaultKind.XENSTORE_DEAF: _Entry(
+        _GUEST, "What XENIFACE writes goes nowhere, it shows old values, its watches never fire"
+    ),
+    FaultKind.XENSTORE_BABBLES: _Entry(
+        _GUEST, "XENIFACE's watches fire for nothing, nodes that are not there read as empty"
+    ),
+    FaultKind.DISK_STAYS: _Entry(_GUEST, "A PV disk that was unplugged stays in the guest's list"),
+    FaultKind.ONE_WAY: _Entry(_GUEST, "The PV interface sends and, under load, receives nothing"),
+    FaultKind.UPGRADE_IGNORED: _Entry(
+        _GUEST, "The device keeps its driver when a newer one comes", _DRIVER, "xenvif"
+    ),
+    FaultKind.REMOVAL_REFUSED: _Entry(_GUEST, "pnputil cannot remove this driver", _DRIVER, "xenvif"),
+    FaultKind.REBOOT_ASKED: _Entry(
+        _GUEST, "Each installation of this driver asks for a reboot", _DRIVER, "xenvif"
+    ),
+    FaultKind.XENSTORE_CORRUPT: _Entry(_GUEST, "XENIFACE changes the values that it carries"),
+    FaultKind.XENSTORE_LENIENT: _Entry(
+        _GUEST, "XENIFACE says yes to what xenstore refuses: no such node, no right to write"
+    ),
+    FaultKind.WATCH_SILENT: _Entry(_GUEST, "The guest's watches on xenstore never fire"),
+    FaultKind.WATCH_NOISY: _Entry(_GUEST, "The guest's watches on xenstore fire when nothing has changed"),
+    FaultKind.COUNTERS_STUCK: _Entry(_GUEST, "The adapters' counters stand still"),
+    FaultKind.LOG_CLEAN: _Entry(_GUEST, "The guest's log tells of clean stops only"),
 }
 
 

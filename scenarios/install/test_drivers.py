@@ -7,7 +7,6 @@ from harness.scenario import (
     InstallParams,
     Requirement,
     drivers,
-    hck,
     requires,
     verify_drivers,
 )
@@ -15,45 +14,42 @@ from harness.scenario import (
 
 @drivers("xenbus")
 @requires(Requirement(drivers=(DriverName.XENBUS,)))
-@hck("Signed Driver Check (CheckLogo)", "Driver Attribute Test")
 def test_xenbus_works(installed_guest: Guest, driver_build: DriverBuild, install: InstallParams) -> None:
-    wrong = verify_drivers(installed_guest, driver_build, install).of(DriverName.XENBUS)
+    wrong = verify_drivers(installed_guest, driver_build, install, DriverName.XENBUS).of(DriverName.XENBUS)
 
     assert not wrong, "; ".join(wrong)
 
 
 @drivers("xeniface")
 @requires(Requirement(drivers=(DriverName.XENIFACE,)))
-@hck("Signed Driver Check (CheckLogo)", "Driver Attribute Test")
 def test_xeniface_works(installed_guest: Guest, driver_build: DriverBuild, install: InstallParams) -> None:
-    wrong = verify_drivers(installed_guest, driver_build, install).of(DriverName.XENIFACE)
+    wrong = verify_drivers(installed_guest, driver_build, install, DriverName.XENIFACE).of(
+        DriverName.XENIFACE
+    )
 
     assert not wrong, "; ".join(wrong)
 
 
 @drivers("xenvif")
 @requires(Requirement(drivers=(DriverName.XENVIF,)))
-@hck("Signed Driver Check (CheckLogo)", "Driver Attribute Test")
 def test_xenvif_works(installed_guest: Guest, driver_build: DriverBuild, install: InstallParams) -> None:
-    wrong = verify_drivers(installed_guest, driver_build, install).of(DriverName.XENVIF)
+    wrong = verify_drivers(installed_guest, driver_build, install, DriverName.XENVIF).of(DriverName.XENVIF)
 
     assert not wrong, "; ".join(wrong)
 
 
 @drivers("xennet")
 @requires(Requirement(drivers=(DriverName.XENNET,)))
-@hck("Signed Driver Check (CheckLogo)", "Driver Attribute Test")
 def test_xennet_works(installed_guest: Guest, driver_build: DriverBuild, install: InstallParams) -> None:
-    wrong = verify_drivers(installed_guest, driver_build, install).of(DriverName.XENNET)
+    wrong = verify_drivers(installed_guest, driver_build, install, DriverName.XENNET).of(DriverName.XENNET)
 
     assert not wrong, "; ".join(wrong)
 
 
 @drivers("xenvbd")
 @requires(Requirement(drivers=(DriverName.XENVBD,)))
-@hck("Signed Driver Check (CheckLogo)", "Driver Attribute Test")
 def test_xenvbd_works(installed_guest: Guest, driver_build: DriverBuild, install: InstallParams) -> None:
-    wrong = verify_drivers(installed_guest, driver_build, install).of(DriverName.XENVBD)
+    wrong = verify_drivers(installed_guest, driver_build, install, DriverName.XENVBD).of(DriverName.XENVBD)
 
     assert not wrong, "; ".join(wrong)
 

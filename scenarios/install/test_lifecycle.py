@@ -10,7 +10,6 @@ from harness.scenario import (
     Requirement,
     dirties,
     drivers,
-    hck,
     install_build,
     requires,
     uninstall_build,
@@ -34,7 +33,6 @@ def test_a_fresh_installation_leaves_every_device_working(
 
 
 @drivers(*_ALL)
-@hck("DF - Reinstall with IO Before and After (Reliability)")
 def test_installing_the_same_build_again_changes_nothing(
     guest: Guest, driver_build: DriverBuild, install: InstallParams
 ) -> None:

@@ -20,14 +20,14 @@ from harness.guest.transfer import make_iso
 sys.path.append(str(Path(__file__).parents[1] / "sim"))  # the bench of the simulated guest's own tests
 from guest_machine import Bench, bench
 
-from harness.model import Arch, DriverName
+from harness.model import Arch
 
 __all__ = ["MODELS", "OLD_MODELS", "Model", "model"]
 
 _OLD = {"os": "Windows 7 (simulated)", "arch": Arch.X86, "memory_mib": 1024}
 _SERVICES = (
-    "xenbus", "xenfilt", "xenbus_monitor", "xeniface", "xenagent", "xenvif", "xennet", "xenvbd", "xendisk", "disk",
-    "WinRM", "EventLog",
+    "xenbus", "xenfilt", "xenbus_monitor", "xeniface", "xenagent", "xenvif", "xennet", "xenvbd", "xendisk",
+    "disk", "WinRM", "EventLog",
 )  # fmt: skip
 
 

@@ -89,7 +89,7 @@ def test_everything_that_reads_is_asked() -> None:
     indirect=True,
 )
 @pytest.mark.parametrize(("op", "params"), _ASKED, ids=lambda value: value if isinstance(value, str) else "")
-def test_the_module_answers_as_the_model_does(
+def test_the_module_answers_as_the_model_does(  # noqa: PLR0917  # two parametrizations, four fixtures
     kept: AgentProcess, windows: Windows, guest: Model, state: GuestState, op: str, params: dict[str, Any]
 ) -> None:
     params = {key: _of_model(guest, value) for key, value in params.items()}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import itertools
 import shutil
 import tempfile
 import threading
@@ -24,6 +23,7 @@ from harness.simlab.guest import blank_disk, make_guest
 from harness.simlab.guest.system import System
 from harness.simlab.host.backends import serve_frontends
 from harness.simlab.host.layout import DiskPaths, DomainFacts, NicPaths, disk_nodes, domain_nodes, nic_nodes
+from harness.simlab.host.leases import AddressRange
 from harness.simlab.host.store import Store
 from harness.simlab.machine import MachineDisk, MachineNic, StopReason
 from harness.winrmd import ServerCertificate
@@ -34,7 +34,6 @@ MAC = "00:16:3e:0a:0b:0c"
 PASSWORD = "not a secret"
 _MIB = 1024
 _WAIT_S = 10
-_ADDRESSES = itertools.count(1)
 _CERTIFICATE = ServerCertificate.make("test")
 
 _SYSTEM = MachineDisk("hda", 768, 0, None, 40 << 30, emulated=True, pv=True)
@@ -92,7 +91,10 @@ class Box:
         return self.bench.folder / "private"
 
     def lease(self, mac: str) -> str:
-        return self.bench.addresses.setdefault(mac, f"127.77.{next(_ADDRESSES)}.1")
+        known = self.bench.addresses
+        if mac not in known:
+            known[mac] = self.bench.network.take(lambda: True, lambda: None)
+        return known[mac]
 
     def console(self, text: str) -> None:
         self.bench.console += text
@@ -149,6 +151,7 @@ class Bench:
     store: Store
     disks: list[MachineDisk]
     nics: list[MachineNic]
+    network: AddressRange
     console: str = ""
     lines: list[str] = field(default_factory=list)
     addresses: dict[str, str] = field(default_factory=dict)
@@ -194,11 +197,11 @@ class Bench:
         self.console = self.console.replace("services are running", "")
         self.settle()
 
-    def settle(self) -> None:
-        """Until all that was queued or due by now has happened."""
+    def settle(self, seconds: float = Pace.connect) -> None:
+        """Until all that was queued by now, or is due in so many seconds of pace, has happened."""
         done = threading.Event()
         life = self.guest._life
-        life.after(self.pace.connect, lambda: life.post(done.set))
+        life.after(seconds, lambda: life.post(done.set))
         assert done.wait(_WAIT_S)
 
     def reboot(self) -> Box:
@@ -283,7 +286,8 @@ class Bench:
         found = {}
         for device in self.ops.pnp_devices(prefix=prefix):
             for mark, name in (
-                ("VEN_5853", "BUS"), ("DEV_VIF", "VIF"), ("DEV_VBD", "VBD"), ("DEV_IFACE", "IFACE"), ("DEV_NET", "NET"),
+                ("VEN_5853", "BUS"), ("DEV_VIF", "VIF"), ("DEV_VBD", "VBD"),
+                ("DEV_IFACE", "IFACE"), ("DEV_NET", "NET"),
             ):  # fmt: skip
                 if mark in device.instance_id:
                     found[name] = device.problem
@@ -295,6 +299,7 @@ class Bench:
         if life is not None:
             assert life.ended.wait(_WAIT_S), "the guest's thread did not end"
         self._served()
+        self.network.close()
         self.clock.close()
 
     # -- inner parts
@@ -345,6 +350,7 @@ def bench(
         store=Store(clock),
         disks=[replace(_SYSTEM, file=disk), _CD],
         nics=[MachineNic(0, MAC, None if nic is NicModel.NONE else nic.value)],
+        network=AddressRange(),
     )
     try:
         yield one

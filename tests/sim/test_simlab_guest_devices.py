@@ -10,7 +10,7 @@ import pytest
 from guest_machine import MAC, bench
 
 from harness.deadline import Deadline, Done, NotYet, wait_until
-from harness.model import DriverName
+from harness.model import Arch, DriverName
 from harness.operations import OperationRefused
 from harness.simlab.faults import Faults
 from harness.simlab.guest.catalog import Signature
@@ -18,7 +18,6 @@ from harness.simlab.guest.devicetree import AtBoot, Surroundings, scan
 from harness.simlab.guest.disk import StoredPackage
 from harness.simlab.guest.inf import Inf, InfModel, InfService
 from harness.simlab.machine import MachineDisk, MachineNic
-from harness.model import Arch
 
 
 @pytest.mark.parametrize("code", [10, 28, 39])
@@ -69,7 +68,9 @@ def _stored(name: DriverName, version: str, hardware_id: str, number: int) -> St
         "Xen Project", "System", "01/01/2019", version, f"{name}.cat",
         (InfModel(hardware_id, f"Xen {name}"),), (InfService(name, "demand", associated=True),),
     )  # fmt: skip
-    return StoredPackage(f"oem{number}.inf", f"{name}.inf", inf, Signature("Xen", issuers=("CN=Microsoft CA",)))
+    return StoredPackage(
+        f"oem{number}.inf", f"{name}.inf", inf, Signature("Xen", issuers=("CN=Microsoft CA",))
+    )
 
 
 @pytest.mark.parametrize(
@@ -77,7 +78,7 @@ def _stored(name: DriverName, version: str, hardware_id: str, number: int) -> St
     [(True, False, 10, 1), (False, False, 0, 1), (True, True, 0, 1)],
 )
 def test_with_8_2_only_an_interface_whose_twin_is_up_fails_to_start(
-    twin: bool, unplugged: bool, problem: int, counted: int
+    *, twin: bool, unplugged: bool, problem: int, counted: int
 ) -> None:
     bus = _stored(DriverName.XENBUS, "8.2.2.1", "PCI\\VEN_5853&DEV_0001", 0)
     packages = [
@@ -143,7 +144,9 @@ def test_a_pattern_lies_on_the_disk_as_its_definition_says(tmp_path: Path) -> No
         ({"target": 0, "blocks": 1, "block_size": 512}, "access-denied"),
     ],
 )
-def test_a_pattern_that_cannot_be_written_is_refused(tmp_path: Path, params: dict[str, int], kind: str) -> None:
+def test_a_pattern_that_cannot_be_written_is_refused(
+    tmp_path: Path, params: dict[str, int], kind: str
+) -> None:
     with bench(tmp_path) as one:
         one.add_disk("xvdg", 51808, 6, 1 << 20)
         one.start()
@@ -255,7 +258,11 @@ def test_xenstore_through_xeniface_has_the_guests_rights(tmp_path: Path) -> None
         assert one.ops.xenstore_read(path="data/pvhck").children == ("child",)
         assert one.ops.xenstore_read(path="name").value == "win1"
         assert one.ops.xenstore_read(path=f"/local/domain/{box.domid}/name").value == "win1"
-        for path, kind in (("memory/target", "access-denied"), ("name", "access-denied"), ("new", "access-denied")):
+        for path, kind in (
+            ("memory/target", "access-denied"),
+            ("name", "access-denied"),
+            ("new", "access-denied"),
+        ):
             with pytest.raises(OperationRefused) as refused:
                 one.ops.xenstore_write(path=path, value="1")
             assert refused.value.kind == kind

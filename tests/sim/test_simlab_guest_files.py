@@ -32,7 +32,13 @@ def test_files_are_found_whatever_the_case_and_stay_over_a_reboot(tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    "path", ["C:\\..\\..\\etc\\passwd", "..\\..\\..\\..\\etc\\passwd", "C:/../../../../etc/passwd", "\\\\host\\share\\x"]
+    "path",
+    [
+        "C:\\..\\..\\etc\\passwd",
+        "..\\..\\..\\..\\etc\\passwd",
+        "C:/../../../../etc/passwd",
+        "\\\\host\\share\\x",
+    ],
 )
 def test_no_path_leads_out_of_the_guest(tmp_path: Path, path: str) -> None:
     with bench(tmp_path) as one:
@@ -123,7 +129,10 @@ def test_an_inserted_cd_is_read_and_a_changed_one_too(tmp_path: Path) -> None:
             ]
             facts = one.ops.copy_from_cd(label="PVHCK", name="Long Name äöü.txt", path="C:\\cd\\x.txt")
             assert facts.sha256 == hashlib.sha256(text.encode()).hexdigest()
-        assert [(volume.path, volume.file_system) for volume in one.ops.volumes()] == [("C:", "NTFS"), ("D:", "CDFS")]
+        assert [(volume.path, volume.file_system) for volume in one.ops.volumes()] == [
+            ("C:", "NTFS"),
+            ("D:", "CDFS"),
+        ]
         with pytest.raises(OperationRefused, match="not-found"):
             one.ops.copy_from_cd(label="PVHCK", name="none", path="C:\\x")
         one.disks[1] = replace(one.disks[1], file=tmp_path / "gone.iso")

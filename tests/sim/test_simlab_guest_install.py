@@ -54,7 +54,9 @@ def test_two_reboots_bring_all_five_drivers_up(tmp_path: Path) -> None:
         assert all(nic.model is None for nic in box.nics)
         (adapter,) = one.ops.network_adapters()
         assert (adapter.instance_id.split("\\")[0], adapter.mac) == ("XENVIF", MAC)
-        assert [(disk.name, disk.target, disk.number) for disk in one.ops.disks()] == [("XENSRC PVDISK", 0, 0)]
+        assert [(disk.name, disk.target, disk.number) for disk in one.ops.disks()] == [
+            ("XENSRC PVDISK", 0, 0)
+        ]
         assert not [
             device for device in one.ops.pnp_devices(prefix="") if "QEMU_HARDDISK" in device.instance_id
         ]
@@ -66,7 +68,17 @@ def test_each_driver_says_its_name_in_xenstore_and_its_services_run(tmp_path: Pa
         box = one.install_all()
         names = sorted(box.key(f"drivers/{number}") for number in range(5))
         assert names == sorted(f"pvhck (synthetic) {name.upper()} 9.1.0.42" for name in DriverName)
-        wanted = ("xenbus", "xenfilt", "xenbus_monitor", "xeniface", "xenagent", "xenvif", "xennet", "xenvbd", "xendisk")
+        wanted = (
+            "xenbus",
+            "xenfilt",
+            "xenbus_monitor",
+            "xeniface",
+            "xenagent",
+            "xenvif",
+            "xennet",
+            "xenvbd",
+            "xendisk",
+        )
         assert {service.name: service.state for service in one.ops.services(names=wanted)} == dict.fromkeys(
             wanted, "running"
         )

@@ -33,7 +33,11 @@ def test_a_request_is_acknowledged_by_xenagent_and_ends_clean(
         _next_boot(one)
         stops = one.ops.stop_events(record=mark)
         assert (stops.requested, stops.clean, stops.unclean, stops.bugchecks) == (1, 1, 0, 0)
-        agent = [event.event_id for event in one.ops.events_since(record=mark, limit=50) if event.provider == "xenagent"]
+        agent = [
+            event.event_id
+            for event in one.ops.events_since(record=mark, limit=50)
+            if event.provider == "xenagent"
+        ]
         assert agent == [number, 6]
 
 
@@ -266,9 +270,11 @@ def test_the_same_seed_gives_the_same_answers(tmp_path: Path) -> None:
         with bench(tmp_path / name) as one:
             one.start()
             facts = one.ops.system_facts()
-            events = [(event.record, event.provider, event.event_id) for event in one.ops.events_since(record=0, limit=99)]
-            answers.append(
-                (facts.computer_name, one.ops.memory(), one.ops.pnp_devices(prefix=""), events, one.ops.volumes(),
-                 one.ops.network_adapters()[0].statistics)
-            )  # fmt: skip
+            events = [
+                (event.record, event.provider, event.event_id)
+                for event in one.ops.events_since(record=0, limit=99)
+            ]
+            statistics = one.ops.network_adapters()[0].statistics
+            devices, memory, volumes = one.ops.pnp_devices(prefix=""), one.ops.memory(), one.ops.volumes()
+            answers.append((facts.computer_name, memory, devices, events, volumes, statistics))
     assert answers[0] == answers[1]

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any
 
-from harness.deadline import Deadline, WaitTimedOut
-from harness.errors import GuestError, OperationFailed
+from harness.deadline import Deadline
+from harness.errors import GuestError, GuestHung, OperationFailed
 from harness.guest.guest import GuestState
 from harness.host.domain import DiskSpec, DomainSpec, NicSpec
 from harness.host.toolstack.protocol import RequestAnswer
@@ -232,7 +232,7 @@ class FakeGuest:
         )
         self.state = GuestState.REACHABLE
         self.silent = False
-        self.comes_back = True
+        self.lost_over_a_reboot: GuestError | None = None
         self.disconnects = 0
         self.host = SimpleNamespace(
             name="xen1",
@@ -250,8 +250,10 @@ class FakeGuest:
 
     def wait_ready(self, deadline: Deadline, *, old_boot: str = "") -> str:
         boot = f"boot {self.operations.boot}"
-        if boot == old_boot or not self.comes_back:
-            raise WaitTimedOut("it answers", deadline.seconds, "nothing")
+        if self.lost_over_a_reboot is not None:
+            raise self.lost_over_a_reboot
+        if boot == old_boot:
+            raise GuestHung("it does not come back")
         self.boot_id = boot
         return boot
 

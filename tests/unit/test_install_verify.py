@@ -266,6 +266,16 @@ def test_what_is_wrong_when_the_time_is_up_is_said_not_raised(guest: FakeGuest, 
     assert [fault.driver for fault in found.faults] == [XENVBD]
 
 
+def test_a_driver_asked_for_by_name_does_not_wait_for_the_others(
+    guest: FakeGuest, build: DriverBuild
+) -> None:
+    change(guest, XENVBD, problem=10)
+    for_ever = dataclasses.replace(QUICK, settle_s=86400)
+
+    assert verify_drivers(guest, build, for_ever, XENVIF, XENNET).ok
+    assert [fault.driver for fault in verify_drivers(guest, build, QUICK, XENVBD).faults] == [XENVBD]
+
+
 def test_what_comes_right_in_time_is_no_fault(guest: FakeGuest, build: DriverBuild) -> None:
     devices = guest.operations.devices
     looks = iter([(), devices])

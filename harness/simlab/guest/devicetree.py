@@ -214,7 +214,12 @@ def best(around: Surroundings, ids: Sequence[str]) -> StoredPackage | None:
         if any(model.hardware_id.lower() in wanted for model in package.inf.models)
         and not (package.inf.driver and around.faults.hits(FaultKind.DEVICE_CODE_28, package.inf.driver))
     ]
-    return max(fitting, key=lambda package: package.inf.rank, default=None)
+    ranked = sorted(fitting, key=lambda package: package.inf.rank)
+    keeps_the_old = any(
+        package.inf.driver and around.faults.hits(FaultKind.UPGRADE_IGNORED, package.inf.driver)
+        for package in fitting
+    )
+    return ranked[0 if keeps_the_old else -1] if ranked else None
 
 
 # -- single devices

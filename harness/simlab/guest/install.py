@@ -18,9 +18,10 @@ from harness.simlab.guest.files import GuestFiles
 from harness.simlab.guest.inf import Inf, InfError, read_inf
 from harness.simlab.guest.jobs import Ended
 
-__all__ = ["Pnputil", "Scanned"]
+__all__ = ["ACCESS_DENIED", "REBOOT_REQUIRED", "Pnputil", "Scanned"]
 
-_DONE, _NO_DEVICE, _REBOOT = 0, 259, 3010
+ACCESS_DENIED, REBOOT_REQUIRED = 5, 3010
+_DONE, _NO_DEVICE, _REBOOT = 0, 259, REBOOT_REQUIRED
 _FILE_NOT_FOUND = 2
 _BAD_INF = 0xE0000100 - (1 << 32)  # ERROR_GENERAL_SYNTAX
 _NO_MODELS = 0xE0000101 - (1 << 32)  # ERROR_SECTION_NOT_FOUND: nothing for this architecture
@@ -63,6 +64,15 @@ class Pnputil:
                     return self._read(path)[0].driver
                 except _Failed:
                     return None
+        return None
+
+    def removes(self, arguments: Sequence[str]) -> DriverName | None:
+        """Which of the five a command line is about to remove; None for any other."""
+        match arguments:
+            case ["/delete-driver", published, *_] | ["-f", "-d", published]:
+                return next(
+                    (one.inf.driver for one in self._kept.packages if one.published == published), None
+                )
         return None
 
     def run(self, arguments: Sequence[str]) -> Ended:

@@ -6,11 +6,13 @@ import hashlib
 import math
 import ntpath
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from harness.model import DriverName
 from harness.simlab.faults import FaultKind
 from harness.simlab.guest.crash import DRIVER_FAULT
+from harness.simlab.guest.install import ACCESS_DENIED, REBOOT_REQUIRED
 from harness.simlab.guest.jobs import Ended, Running
 from harness.simlab.tools import DiskFound, ToolConditions, play
 
@@ -40,12 +42,18 @@ class Programs:
 
     def _pnputil(self, arguments: Sequence[str]) -> Running:
         system = self._system
-        driver = system.pnputil.driver_of(arguments)
+        faults = system.setup.faults
+        driver, removed = system.pnputil.driver_of(arguments), system.pnputil.removes(arguments)
 
         def finish() -> Ended:
-            if driver is not None and system.setup.faults.hits(FaultKind.BUGCHECK_INSTALL, driver):
+            if driver is not None and faults.hits(FaultKind.BUGCHECK_INSTALL, driver):
                 system.bugcheck(DRIVER_FAULT, driver)
-            return system.pnputil.run(arguments)
+            if removed is not None and faults.hits(FaultKind.REMOVAL_REFUSED, removed):
+                return Ended(ACCESS_DENIED, "Microsoft PnP Utility\r\n\r\nAccess is denied.\r\n")
+            ended = system.pnputil.run(arguments)
+            if driver is not None and faults.hits(FaultKind.REBOOT_ASKED, driver) and ended.exit_code == 0:
+                return replace(ended, exit_code=REBOOT_REQUIRED)
+            return ended
 
         return Running(system.life.machine.pace.job, finish)
 

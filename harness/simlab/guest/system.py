@@ -67,7 +67,7 @@ class System:
         self.storage = Storage(
             self.edition, lambda: self.life.machine.disks, lambda: self.drivers.tree.vbds, corrupts=corrupts
         )
-        self.xeniface = Xeniface(lambda: DriverName.XENIFACE in self.drivers.tree.serving)
+        self.xeniface = Xeniface(lambda: DriverName.XENIFACE in self.drivers.tree.serving, setup.faults)
         self.pnputil = Pnputil(kept, self.files, self._package_changed, old=self.edition.old)
         self.programs = Programs(self)
         self.jobs = Jobs(kept, self.files, self.boot_id, self.programs.begin, disk.save)
@@ -97,9 +97,11 @@ class System:
         if not self.drivers.start(self.life.machine, self.frontends, self.balloon):
             self.bugcheck(INACCESSIBLE_BOOT_DEVICE, "")
             return
-        if ended_badly:
+        if ended_badly and FaultKind.LOG_CLEAN in self.setup.faults:
+            self.events.stopped_cleanly()
+        elif ended_badly:
             self.events.stopped_uncleanly(last, self.kept.bugcheck)
-            self.kept.bugcheck = None
+        self.kept.bugcheck = None
         self.disk.save()
         self._watch()
         self.life.after(self._boot_time, self._start_services)

@@ -99,10 +99,15 @@ class WindowsGuest:
             life.machine.console("No bootable device.\r\n")
             return
         self._picture = Picture.LOGO
-        if FaultKind.BOOT_HANGS in self._setup.faults:
+        if self._hangs_with(loaded):
             return
         self._system = System(self._setup, life, loaded)
         self._system.start()
+
+    def _hangs_with(self, disk: SystemDisk) -> bool:
+        """The fault boot-hangs: from the start, or with a driver that is in the store."""
+        words = self._setup.faults.words(FaultKind.BOOT_HANGS)
+        return "" in words or any(package.inf.driver in words for package in disk.kept.packages)
 
     def _tell(self, action: Callable[[System], None]) -> None:
         """Have the system do something on its life's thread; nobody is there before it is loaded."""

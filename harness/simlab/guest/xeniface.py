@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from harness.deadline import Deadline
 from harness.operations import OperationRefused, XenstoreEvent, XenstoreValue
+from harness.simlab.faults import FaultKind, Faults
 from harness.simlab.guest.life import Life
 from harness.simlab.host.store import StoreError
 
@@ -17,8 +17,9 @@ _REFUSALS = {"ENOENT": "not-found", "EACCES": "access-denied"}
 class Xeniface:
     """The interface; ``works`` says whether the driver runs now."""
 
-    def __init__(self, works: Callable[[], bool]) -> None:
+    def __init__(self, works: Callable[[], bool], faults: Faults) -> None:
         self._works = works
+        self._faults = faults
 
     def read(self, life: Life, path: str) -> XenstoreValue:
         """See ``GuestOperations.xenstore_read``."""
@@ -28,15 +29,19 @@ class Xeniface:
             value = store.read(whole, domid)
             children = tuple(sorted(store.children(whole, domid)))
         except StoreError as error:
+            if FaultKind.XENSTORE_LENIENT in self._faults:
+                return XenstoreValue(path, "", ())
             raise _refusal(error, path) from error
-        return XenstoreValue(path, value, children)
+        return XenstoreValue(path, self._carried(value), children)
 
     def write(self, life: Life, path: str, value: str) -> XenstoreValue:
         """See ``GuestOperations.xenstore_write``."""
         self._check()
         try:
-            life.machine.store.write(_absolute(life, path), value, life.machine.domid)
+            life.machine.store.write(_absolute(life, path), self._carried(value), life.machine.domid)
         except StoreError as error:
+            if FaultKind.XENSTORE_LENIENT in self._faults:
+                return XenstoreValue(path, value, ())
             raise _refusal(error, path) from error
         return self.read(life, path)
 
@@ -46,9 +51,16 @@ class Xeniface:
         watch = life.watch(_absolute(life, path))
         try:
             watch.next(0)  # a watch fires once when it is set
-            return XenstoreEvent(path, fired=watch.next(Deadline.after(seconds).remaining) is not None)
+            fired = watch.next(seconds) is not None
+            if FaultKind.WATCH_SILENT in self._faults:
+                fired = False
+            return XenstoreEvent(path, fired=fired or FaultKind.WATCH_NOISY in self._faults)
         finally:
             life.unwatch(watch)
+
+    def _carried(self, value: str) -> str:
+        """What becomes of a value on its way."""
+        return f"{value}?" if FaultKind.XENSTORE_CORRUPT in self._faults else value
 
     def _check(self) -> None:
         if not self._works():
