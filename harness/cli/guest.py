@@ -8,13 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from harness.cli.opened import OpenedLab, host_named, open_host
+from harness.cli.opened import OpenedLab, lasting_host, open_host
 from harness.errors import ConfigurationError
 from harness.guest.channel import WinRmChannel
 from harness.guest.guest import Login
 from harness.guest.probe import address_channel, domain_channel, probe
 from harness.lab import GuestTemplate, Lab, Redactor, Secret, WinRmTransport, load_lab, resolve_secret
-from harness.lab.readers import SECRET, Unfit
+from harness.lab.findings import nearest
+from harness.lab.readers import CERTIFICATE, SECRET, Unfit
 
 __all__ = ["add_commands"]
 
@@ -40,7 +41,12 @@ def add_commands(commands: Any, lab_options: argparse.ArgumentParser) -> None:
         choices=[transport.value for transport in WinRmTransport],
         default=WinRmTransport.HTTPS_NTLM.value,
     )
-    look.add_argument("--fingerprint", default="", help="SHA-256 of its certificate (default: first use)")
+    look.add_argument(
+        "--fingerprint",
+        type=_fingerprint,
+        default="first-use",
+        help="SHA-256 of its certificate (default: first use)",
+    )
     look.add_argument("--legacy-tls", action="store_true", help="allow TLS 1.0, for a stock Windows 7")
     look.add_argument("--output", metavar="FILE", type=Path, default=Path("probe.json"))
     look.set_defaults(command=_probe)
@@ -67,7 +73,7 @@ def _channel(arguments: argparse.Namespace, redactor: Redactor) -> Iterator[tupl
                 arguments.address,
                 Login(arguments.user, secret.reveal()),
                 transport=WinRmTransport(arguments.transport),
-                fingerprint=arguments.fingerprint.replace(":", "").lower(),
+                fingerprint=arguments.fingerprint,
                 legacy_tls=arguments.legacy_tls,
             ),
             arguments.user,
@@ -77,15 +83,23 @@ def _channel(arguments: argparse.Namespace, redactor: Redactor) -> Iterator[tupl
     if arguments.host is None or arguments.domain is None:
         raise ConfigurationError("nothing to probe", mend="name HOST and DOMAIN, or --address A")
     lab = load_lab(arguments.hosts)
+    spec = lasting_host(lab, arguments.host)
     template = _template(lab, arguments.template)
     login = OpenedLab(lab).login(template)
     redactor.add(Secret(login.password))
-    with open_host(host_named(lab, arguments.host)) as host:
+    with open_host(spec) as host:
         guest, channel = domain_channel(host, arguments.domain, template, login)
         try:
             yield channel, login.user, host.spec.time_factor
         finally:
             guest.disconnect()
+
+
+def _fingerprint(text: str) -> str:
+    try:
+        return CERTIFICATE.parse(text, Path.cwd()).fingerprint
+    except Unfit:
+        raise argparse.ArgumentTypeError(CERTIFICATE.allowed) from None
 
 
 def _secret(reference: str | None) -> Secret:
@@ -105,5 +119,7 @@ def _template(lab: Lab, name: str | None) -> GuestTemplate:
             "login and address of the domain stand in a template's section", mend=f"--template {known}"
         )
     if name not in lab.templates:
-        raise ConfigurationError(f"no template {name!r} in {lab.source}", mend=f"known: {known}")
+        raise ConfigurationError(
+            f"no template {name!r} in {lab.source}", mend=f"{nearest(name, lab.templates)}known: {known}"
+        )
     return lab.templates[name]

@@ -11,10 +11,10 @@ from typing import Any
 
 from rich.console import Console
 
-from harness.cli.opened import OpenedLab, host_named, open_host, opened_lab
+from harness.cli.opened import OpenedLab, host_named, lasting_host, open_host, opened_lab
 from harness.cli.run import demo
 from harness.doctor import Check, State, check_booted, check_host, check_template, exit_code, render, worst
-from harness.errors import ConfigurationError
+from harness.errors import ConfigurationError, HarnessError
 from harness.host.area import sweep
 from harness.host.host import Host
 from harness.host.sshlogin import fetch_host_key, fingerprint, trust
@@ -24,6 +24,8 @@ from harness.lab.match import cannot_carry
 from harness.xenlab import lab as xenlab
 
 __all__ = ["add_commands"]
+
+EXIT_BROKEN = 3
 
 _BOOT_S = 600  # of a clone, before the host's time factor
 
@@ -115,15 +117,17 @@ def _template_checks(
 
 def _status(arguments: argparse.Namespace) -> int:
     lab = load_lab(arguments.hosts)
+    ended = 0
     for spec in _chosen(lab, arguments.host):
         with open_host(spec) as host:
-            print(*status_lines(host_status(host)), sep="\n")
-    return 0
+            found = host_status(host)
+        print(*status_lines(found), sep="\n")
+        ended = ended if found.reachable else EXIT_BROKEN
+    return ended
 
 
 def _trust(arguments: argparse.Namespace) -> int:
-    spec = host_named(load_lab(arguments.hosts), arguments.host)
-    _refuse_simulated(spec)
+    spec = lasting_host(load_lab(arguments.hosts), arguments.host)
     key = fetch_host_key(spec)
     print(f"host {spec.name} ({spec.address}:{spec.port}) shows\n    {fingerprint(key)}")
     print(f"Compare it there: ssh-keygen -lf /etc/ssh/ssh_host_{key.get_name().removeprefix('ssh-')}_key.pub")
@@ -139,10 +143,18 @@ def _trust(arguments: argparse.Namespace) -> int:
 def _sweep(arguments: argparse.Namespace) -> int:
     lab = load_lab(arguments.hosts)
     swept = 0
+    failed: list[HarnessError] = []
     for spec in _chosen(lab, arguments.host):
-        with open_host(spec) as host:
-            swept += sweep(host.shell, host.toolstack, print)
+        try:
+            with open_host(spec) as host:
+                swept += sweep(host.shell, host.toolstack, print)
+        except HarnessError as error:
+            failed.append(error)  # the others are swept all the same
     print(f"{swept} dead run(s) swept")
+    for earlier in failed[:-1]:
+        sys.stderr.write(f"pvhck: {earlier}\n")
+    if failed:
+        raise failed[-1]
     return 0
 
 
@@ -178,15 +190,8 @@ def _xen_ssh(arguments: argparse.Namespace) -> int:
 def _chosen(lab: Lab, name: str | None) -> tuple[HostSpec, ...]:
     """Hosts of kind ssh: simulated ones exist only while a run lasts."""
     if name is not None:
-        spec = host_named(lab, name)
-        _refuse_simulated(spec)
-        return (spec,)
+        return (lasting_host(lab, name),)
     chosen = tuple(spec for spec in lab.hosts.values() if spec.kind is HostKind.SSH)
     if not chosen:
         print(f"{lab.source} has simulated hosts only: they are made for each run and need no care")
     return chosen
-
-
-def _refuse_simulated(spec: HostSpec) -> None:
-    if spec.kind is HostKind.SIMULATED:
-        raise ConfigurationError(f"host {spec.name} is simulated: it exists only while a run lasts")

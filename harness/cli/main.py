@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 from harness import __version__
-from harness.cli import guest, lab, report, run
 from harness.errors import ConfigurationError, HarnessError
+from harness.session.interrupts import interruptible
 
 __all__ = ["main"]
 
@@ -26,10 +24,9 @@ EXIT_INTERRUPTED = 130
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; what goes wrong is one line for a person, never a traceback."""
-    parsed = _parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, _interrupt)
-    with contextlib.suppress(BrokenPipeError):
+    with interruptible(), contextlib.suppress(BrokenPipeError):
         try:
+            parsed = _parser().parse_args(arguments)
             return int(parsed.command(parsed))
         except ConfigurationError as error:
             return _say(error, EXIT_USAGE)
@@ -41,6 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
+    # loading these takes a second or more: whoever presses Ctrl-C meanwhile is answered, too
+    from harness.cli import guest, lab, report, run  # noqa: PLC0415
+
     parser = argparse.ArgumentParser(
         prog="pvhck", description="End-to-end tests of the Xen Windows PV drivers.", allow_abbrev=False
     )
@@ -54,12 +54,6 @@ def _parser() -> argparse.ArgumentParser:
         group.add_commands(commands, lab_options)
     report.add_commands(commands)
     return parser
-
-
-def _interrupt(number: int, _frame: object) -> NoReturn:
-    """SIGTERM ends a run as Ctrl-C does: results are kept, nothing is left on the hosts."""
-    signal.signal(number, signal.SIG_IGN)  # once is enough: tidying up shall not be broken off
-    raise KeyboardInterrupt
 
 
 def _say(what: object, code: int) -> int:

@@ -16,7 +16,7 @@ from harness.lab import GuestTemplate, HostKind, HostSpec, Lab, lab_warnings, lo
 from harness.lab.findings import nearest
 from harness.simlab import SimLab
 
-__all__ = ["OpenedLab", "host_named", "open_host", "opened_lab"]
+__all__ = ["OpenedLab", "host_named", "lasting_host", "open_host", "opened_lab"]
 
 
 @dataclass(frozen=True)
@@ -77,3 +77,15 @@ def host_named(lab: Lab, name: str) -> HostSpec:
             f"no host {name!r} in {lab.source}", mend=f"{nearest(name, lab.hosts)}known: {known}"
         )
     return lab.hosts[name]
+
+
+def lasting_host(lab: Lab, name: str) -> HostSpec:
+    """A host of the lab that is there outside of runs, too.
+
+    Raises:
+        ConfigurationError: it has none of that name, or it is simulated.
+    """
+    spec = host_named(lab, name)
+    if spec.kind is HostKind.SIMULATED:
+        raise ConfigurationError(f"host {name} is simulated: it exists only while a run lasts")
+    return spec

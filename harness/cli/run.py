@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import inspect
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,10 @@ from rich.table import Table
 from rich.text import Text
 
 import harness
-from harness.errors import ConfigurationError
+from harness.errors import ConfigurationError, HarnessError
 from harness.lab import profile_names
 from harness.results import exit_code
-from harness.session.options import Keep
+from harness.session.options import Keep, minutes
 from harness.session.run import Run
 from harness.session.selection import Planned, area_of, drivers_of, hck_of
 
@@ -37,6 +38,8 @@ _CODES = {
     pytest.ExitCode.USAGE_ERROR: EXIT_USAGE,
     pytest.ExitCode.NO_TESTS_COLLECTED: EXIT_NOTHING,
 }
+
+_COLLECTED = {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED}
 
 
 def add_commands(commands: Any, lab_options: argparse.ArgumentParser) -> None:
@@ -59,7 +62,7 @@ def add_commands(commands: Any, lab_options: argparse.ArgumentParser) -> None:
         default=Keep.NEVER.value,
         help="leave the guests on their hosts",
     )
-    run.add_argument("--max-time", metavar="M", type=float, help="minutes after which no test begins")
+    run.add_argument("--max-time", metavar="M", type=minutes, help="minutes after which no test begins")
     run.add_argument("--seed", metavar="N", type=int, default=1, help="of patterns and simulated guests")
     run.add_argument("--reports", metavar="DIR", default="reports", help="where the run's folder is made")
     run.set_defaults(command=run_command)
@@ -78,17 +81,22 @@ def run_command(arguments: argparse.Namespace) -> int:
         words.append(f"--pv-max-time={arguments.max_time}")
     watcher = _Watcher()
     code = pytest.main(words, plugins=[watcher])
+    if watcher.error is not None:
+        raise watcher.error
+    if watcher.run is not None and code in _COLLECTED:
+        _say_if_nothing_matches(arguments, watcher.run.planned)
     results = watcher.run.results if watcher.run is not None else None
     return exit_code(results.verdict) if results is not None else _CODES[pytest.ExitCode(code)]
 
 
 def demo(hosts: Path) -> int:
-    """The newcomer's run on a lab: profile smoke, a synthetic build."""
+    """The newcomer's run on the nested Xen lab: its profile, the guest without drivers, a synthetic build."""
+    words = ("--hosts", str(hosts), "--profile", "nested", "--template", "standin-bare")
     parser = argparse.ArgumentParser()
     lab_options = argparse.ArgumentParser(add_help=False)
     lab_options.add_argument("--hosts", type=Path)
     add_commands(parser.add_subparsers(), lab_options)
-    return run_command(parser.parse_args(["run", "--hosts", str(hosts), "--build", "synthetic"]))
+    return run_command(parser.parse_args(["run", *words, "--build", "synthetic"]))
 
 
 def plan_command(arguments: argparse.Namespace) -> int:
@@ -128,7 +136,7 @@ def _list_command(arguments: argparse.Namespace) -> int:
         name = one.name.rpartition("::")[2]
         table.add_row(area_of(one.item), name, " ".join(drivers_of(one.item)), "\n".join(hck_of(one.item)))
     _console().print(table)
-    return 0
+    return 0 if planned else EXIT_NOTHING
 
 
 class _Watcher:
@@ -136,6 +144,7 @@ class _Watcher:
 
     def __init__(self) -> None:
         self.run: Run | None = None
+        self.error: HarnessError | None = None  # what ended the run, in words for people
 
     def pytest_plugin_registered(self, plugin: object) -> None:
         if isinstance(plugin, Run):
@@ -145,16 +154,29 @@ class _Watcher:
         if report.failed:
             sys.stderr.write(f"pvhck: cannot collect {report.nodeid}:\n{report.longreprtext}\n")
 
-    def pytest_internalerror(self, excrepr: object) -> None:
-        sys.stderr.write(f"pvhck: fault of the harness, please report it:\n{excrepr}\n")
+    def pytest_internalerror(self, excrepr: object, excinfo: pytest.ExceptionInfo[BaseException]) -> bool:
+        if isinstance(excinfo.value, HarnessError):
+            self.error = excinfo.value
+        else:
+            sys.stderr.write(f"pvhck: fault of the harness, please report it:\n{excrepr}\n")
+        return True  # it was shown: pytest need not
 
 
 def _collect(arguments: argparse.Namespace) -> tuple[tuple[Planned, ...] | None, int]:
     watcher = _Watcher()
     code = pytest.main([*_choice_words(arguments), "--collect-only"], plugins=[watcher])
-    if code not in {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED} or watcher.run is None:
+    if code not in _COLLECTED or watcher.run is None:
         return None, _CODES[pytest.ExitCode(code)]
+    _say_if_nothing_matches(arguments, watcher.run.planned)
     return watcher.run.planned, 0
+
+
+def _say_if_nothing_matches(arguments: argparse.Namespace, planned: Sequence[Planned]) -> None:
+    if not planned:
+        asked = f" matches -k {arguments.k!r}" if arguments.k is not None else " is there"
+        sys.stderr.write(
+            f"pvhck: no scenario of profile {arguments.profile}{asked} (pvhck list shows all of them)\n"
+        )
 
 
 def _choice_words(arguments: argparse.Namespace) -> list[str]:
@@ -171,6 +193,7 @@ def _choice_words(arguments: argparse.Namespace) -> list[str]:
         str(Path(inspect.getfile(_choice_words)).with_name("pytest.ini")),
         "-p",
         "no:terminal",
+        "--capture=no",  # what the run says while a test goes on is for people, at once
         "-p",
         "harness.session.plugin",
         f"--pv-hosts={arguments.hosts}",

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from harness.errors import ChannelError, GuestCrashed, GuestError, InfrastructureError
 from harness.guest.guest import Guest
+from harness.host.toolstack.protocol import DomainInfo
 from harness.model import GuestKind
 
 __all__ = ["CrashWatch"]
 
 # xen.sys writes bugchecks to port 0xE9, the hypervisor shows them as guest lines
 # (win-xenbus src/xen/bug_check.c; facts/pv-drivers.md 7).
-_BUGCHECK = re.compile(r"\(d(?P<domid>\d+)\).*XEN\|BUGCHECK")
+_MARK = "XEN|BUGCHECK"
+_BUGCHECK = re.compile(rf"\(d(?P<domid>\d+)\).*{re.escape(_MARK)}")
 # Under TCG a nested guest now and then restarts by itself (facts/nested-xen.md): the lab's fault.
 _TRIPLE_FAULT = re.compile(r"d(?P<domid>\d+)v\d+ Triple fault")
 
@@ -53,15 +56,18 @@ class CrashWatch:
         guest = self._guest
         domain = guest.host.toolstack.find(guest.name)
         if domain is not None and domain.crashed:
-            raise GuestCrashed(f"{guest.name} crashed: its domain is in state c")
+            others = self._others(guest.host.toolstack.domains())
+            words = self._new_bugchecks(_lines(_BUGCHECK, guest.host.toolstack.dmesg(), others))
+            raise GuestCrashed(f"{guest.name} crashed: its domain is in state c{words and f'; {words}'}")
         after = self._look()
         # what is new: the hypervisor's log is a ring, a mere count may fall meanwhile
         if after.triple_faults - self._before.triple_faults and guest.kind is GuestKind.STAND_IN:
             raise InfrastructureError(
                 f"host {guest.host.name}: the emulated processor triple-faulted during this test"
             )
-        if after.bugchecks - self._before.bugchecks:
-            raise GuestCrashed(f"{guest.name}: a bugcheck in the hypervisor's log")
+        words = self._new_bugchecks(after.bugchecks)
+        if words:
+            raise GuestCrashed(f"{guest.name}: {words}")
         if after.dumps is not None and self._before.dumps is not None:
             new = sorted(path for path, _ in after.dumps - self._before.dumps)
             if new:
@@ -76,12 +82,26 @@ class CrashWatch:
         if stops.bugchecks:
             raise GuestCrashed(f"{self._guest.name}: its log tells of {stops.bugchecks} bugcheck(s)")
         if stops.unclean and not self._stops_of_ours:
-            raise GuestCrashed(f"{self._guest.name}: its log tells of {stops.unclean} unclean stop(s)")
+            # one stop writes two events, 41 and 6008, or one of them
+            raise GuestCrashed(
+                f"{self._guest.name}: its log tells of an unclean stop ({stops.unclean} event(s) 41 or 6008)"
+            )
+
+    def _new_bugchecks(self, now: Counter[str]) -> str:
+        """What the hypervisor's log says of bugchecks since the beginning, empty if there are none."""
+        new = now - self._before.bugchecks
+        said = (line.partition(_MARK)[2].strip(" :") for line in new)
+        words = "; ".join(text for text in said if text and not text.startswith(("====>", "<====")))
+        return f"bugcheck in the hypervisor's log: {words or 'it says no more'}" if new else ""
+
+    def _others(self, domains: Iterable[DomainInfo]) -> set[str]:
+        """Numbers of the domains that run beside ours."""
+        return {str(domain.domid) for domain in domains if domain.name != self._guest.name}
 
     def _look(self) -> _View:
         toolstack = self._guest.host.toolstack
         domains = toolstack.domains()
-        others = {str(domain.domid) for domain in domains if domain.name != self._guest.name}
+        others = self._others(domains)
         log = toolstack.dmesg()
         bugchecks = _lines(_BUGCHECK, log, others)
         triple_faults = _lines(_TRIPLE_FAULT, log, others)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from harness.deadline import Deadline, Done, NotYet, wait_until
+from harness.deadline import Deadline, Done, NotYet, WaitTimedOut, wait_until
 from harness.errors import (
     ChannelError,
     GuestAuthFailed,
@@ -17,11 +17,13 @@ from harness.errors import (
     GuestError,
     GuestHung,
     GuestUnreachable,
+    HarnessError,
     InfrastructureError,
 )
 from harness.guest.calls import operations_over
 from harness.guest.channel import ANNOUNCE_S, WinRmChannel
 from harness.guest.exchanges import ExchangeLog
+from harness.guest.signs import sign_of_a_boot, sign_of_life
 from harness.guest.winrm import Endpoint, default_port, identify, peer_fingerprint
 from harness.host.address import GuestPlace, find_address
 from harness.host.domain import DomainSpec
@@ -35,6 +37,7 @@ from harness.operations import GuestOperations, Operation
 __all__ = ["Guest", "GuestState", "Login", "mac_for"]
 
 _DIRECT_S = 2.0
+_LIFE_S = 1.0  # how long a silent guest is watched for anything it does
 
 
 class GuestState(StrEnum):
@@ -130,12 +133,17 @@ class Guest:
         """Wait until WinRM answers and the boot is another one than ``old_boot``; gives its id.
 
         Raises:
-            WaitTimedOut: it did not come; says how far it got.
-            GuestCrashed: the domain crashed meanwhile.
+            WaitTimedOut: it has never answered in this run, nor now; says how far it got.
+            GuestHung: it has answered before, and does not come back.
+            GuestError: it answers, but has not rebooted; or it has lost its network: says what else lives.
+            GuestCrashed: the domain crashed meanwhile, or is gone.
             GuestAuthFailed: WinRM refuses us: waiting would not help.
         """
+        still_there = False
 
         def probe() -> Done[str] | NotYet:
+            nonlocal still_there
+            still_there = False
             domain = self.host.toolstack.find(self.name)
             if domain is None:
                 return NotYet("the domain is not there")
@@ -143,17 +151,26 @@ class Guest:
                 raise GuestCrashed(f"{self.name} crashed while it booted")
             try:
                 boot = self._look()
-            except GuestAuthFailed:
-                raise
+            except GuestAuthFailed as error:
+                raise GuestAuthFailed(f"{self.name}: {error.found}", mend=error.mend) from error
             except ChannelError as error:
                 self.disconnect()
                 return NotYet(str(error))
-            return NotYet(f"still boot {boot}") if boot == old_boot else Done(boot)
+            still_there = boot == old_boot
+            return NotYet(f"still boot {boot}") if still_there else Done(boot)
 
         subject = f"{self.name} answers by WinRM" + (" after its reboot" if old_boot else "")
-        self.boot_id = wait_until(
-            probe, subject=subject, deadline=deadline, interval_s=0.5 * self.host.spec.time_factor
-        )
+        try:
+            self.boot_id = wait_until(
+                probe, subject=subject, deadline=deadline, interval_s=0.5 * self.host.spec.time_factor
+            )
+        except WaitTimedOut as error:
+            if still_there:
+                raise GuestError(f"{self.name} did not reboot: {error}") from error
+            self.disconnect(polite=False)
+            if not self._answered:
+                raise
+            raise self._silent(error, "does not come back", booting=True) from error
         self._answered = True
         self.state = GuestState.REACHABLE if self.state in {GuestState.OFF, GuestState.BOOTED} else self.state
         return self.boot_id
@@ -242,21 +259,29 @@ class Guest:
 
         Gives the exception to raise; a host that does not answer raises by itself.
         """
-        before = self.host.toolstack.find(self.name)
-        if before is None:
+        domain = self.host.toolstack.find(self.name)
+        if domain is None:
             return GuestCrashed(f"{self.name} is gone from its host though nobody stopped it; {error}")
-        if before.crashed:
+        if domain.crashed:
             return GuestCrashed(f"{self.name} crashed; {error}")
         if isinstance(error, GuestAuthFailed):
             return InfrastructureError(f"{self.name} does not let us in: {error}")
         if not self._answered:
             return InfrastructureError(f"{self.name} has never answered in this run: {error}")
-        after = self.host.toolstack.find(self.name)
-        if after is not None and after.cpu_s > before.cpu_s:
-            return GuestError(f"{self.name} lost its network: it runs on, but WinRM is silent: {error}")
-        return GuestHung(f"{self.name} is silent although its host answers: {error}")
+        return self._silent(error, "is silent although its host answers")
 
     # -- inner parts
+
+    def _silent(self, error: HarnessError, words: str, *, booting: bool = False) -> GuestError:
+        """What a guest that has answered before has come to: ``words`` say it if nothing of it lives."""
+        try:
+            life = sign_of_a_boot(self.host, self.domain) if booting else ""
+            life = life or sign_of_life(self.host, self.domain, self.deadline(_LIFE_S))
+        except NoSuchDomain:
+            return GuestCrashed(f"{self.name} is gone from its host: {error}")
+        if life:
+            return GuestError(f"{self.name} lost its network: {life}, but {error}")
+        return GuestHung(f"{self.name} {words}: {error}")
 
     def _look(self) -> str:
         channel = self.channel()
@@ -271,7 +296,9 @@ class Guest:
         self.address = address
         remote = default_port(self.template.transport)
         reach, port = (
-            (address, remote) if _answers(address, remote) else ("127.0.0.1", self._through(address))
+            (address, remote)
+            if self._answers_itself(address, remote)
+            else ("127.0.0.1", self._through(address))
         )
         endpoint = Endpoint(
             address=reach,
@@ -284,6 +311,18 @@ class Guest:
         if endpoint.secure:
             endpoint = replace(endpoint, fingerprint=self._pin(endpoint))
         return endpoint
+
+    def _answers_itself(self, address: str, port: int) -> bool:
+        """Whether the guest is behind an address: some networks have a gateway that answers for any."""
+        if not _answers(address, port):
+            return False
+        if not self._fingerprint or not self.template.transport.value.startswith("https"):
+            return True
+        try:
+            shown = peer_fingerprint(address, port, legacy_tls=self.template.legacy_tls)
+        except GuestUnreachable:
+            return False
+        return shown == self._fingerprint
 
     def _pin(self, endpoint: Endpoint) -> str:
         if not self._fingerprint:

@@ -220,9 +220,13 @@ def domain_channel(
     The guest holds the tunnel, if there is one: ``disconnect`` it afterwards.
 
     Raises:
-        NoSuchDomain: the host has no such domain.
-        ConfigurationError: the domain has no network interface.
+        ConfigurationError: the host has no such domain, or the domain no network interface.
     """
+    if host.toolstack.find(domain) is None:
+        there = ", ".join(one.name for one in host.toolstack.domains() if one.domid != 0) or "none"
+        raise ConfigurationError(
+            f"host {host.name}: there is no domain {domain}", mend=f"running there: {there}"
+        )
     nics = host.toolstack.nics(domain)
     if not nics:
         raise ConfigurationError(f"host {host.name}: {domain} has no network interface: is it running?")

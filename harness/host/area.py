@@ -97,12 +97,12 @@ class RunArea:
 
     def __enter__(self) -> Self:
         self._shell.check(["mkdir", "-p", self.folder])
-        lock = ["flock", "-w", str(_LOCK_WAIT_S), _lock(self.folder), "cat"]
-        running = self._held.enter_context(self._shell.hold(lock))
         try:
-            self._await_lock(running)
+            lock = ["flock", "-w", str(_LOCK_WAIT_S), _lock(self.folder), "cat"]
+            self._await_lock(self._held.enter_context(self._shell.hold(lock)))
         except BaseException:
-            self._held.close()
+            with contextlib.suppress(InfrastructureError):
+                self.__exit__()
             raise
         return self
 

@@ -62,17 +62,18 @@ class SshShell:
     ) -> CommandResult:
         """Run a command to its end; whatever its exit code, that is a result.
 
-        ``repeatable`` commands change nothing: when the connection breaks they are run once more.
+        ``repeatable`` commands change nothing: when a connection breaks they are run once more.
 
         Raises:
             CommandTimedOut: it did not end in ``timeout_s`` times the host's time factor.
             HostUnreachable: the connection broke.
         """
         deadline = Deadline.after(timeout_s * self.spec.time_factor)
+        connected = self._client is not None
         try:
             return self._run_once(tuple(argv), stdin, deadline)
         except HostUnreachable:
-            if not repeatable or deadline.expired:
+            if not (repeatable and connected) or deadline.expired:
                 raise
             _log.warning("%s: connection lost during %s, asking again", self.spec.name, shlex.join(argv))
             return self._run_once(tuple(argv), stdin, deadline)

@@ -54,6 +54,7 @@ _UNREAL = "magenta"
 _SHOWN = (Outcome.PASSED, Outcome.FAILED, Outcome.BROKEN, Outcome.EXPECTED, Outcome.SKIPPED)
 _MOST_SKIPS = 8
 _MOST_FAILURES = 20
+_MOST_OF_A_REASON = 500  # the mend stands at its end
 
 
 class Progress:
@@ -221,7 +222,7 @@ def _failure(test: TestResult) -> Text:
     line = Text(f"{GLYPHS[test.outcome]} {what}  ", style=_STYLES[test.outcome])
     where = f" on {test.host}" if test.host else ""
     line.append(f"{one_line(label_of(test))}  {_guest(test)}{where}\n")
-    line.append(f"      {one_line(test.reason)}")
+    line.append(f"      {one_line(test.reason, _MOST_OF_A_REASON)}")
     for folder in dict.fromkeys(str(PurePosixPath(path).parent) for path in test.evidence):
         line.append(f"\n      see {one_line(folder)}/", style="bright_black")
     return line

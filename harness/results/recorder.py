@@ -241,5 +241,7 @@ def _point_latest(reports: Path, run_id: str) -> None:
 
 def unwritable(path: Path, error: OSError) -> ReportsUnwritable:
     """The error for people when a file of a run cannot be written."""
-    mend = "free some space there, or choose another reports folder" if error.errno in _FULL else ""
+    mend = "choose another reports folder"
+    if error.errno in _FULL:
+        mend = f"free some space there, or {mend}"
     return ReportsUnwritable(f"cannot write {path}: {error.strerror or error}", mend=mend)

@@ -8,6 +8,7 @@ from typing import Literal
 
 from harness.guest.crash import CrashWatch
 from harness.guest.guest import Guest
+from harness.host.host import Host
 from harness.model import Measurement, Outcome
 from harness.session.lab_session import LeasedHost
 from harness.session.outcome import PASSED, Judgement, worse
@@ -23,6 +24,7 @@ class Attempt:
     avoid: frozenset[str] = frozenset()
     started: float = field(default_factory=time.time)
     began: float = field(default_factory=time.monotonic)
+    host: Host | None = None  # chosen, whether or not it could be leased
     leased: LeasedHost | None = None
     guest: Guest | None = None
     watch: CrashWatch | None = None

@@ -72,7 +72,9 @@ def _leased(
     _attempt: Attempt,
 ) -> LeasedHost:
     able = request.node.stash[planned_key].hosts
-    _attempt.leased = pv_lab.lease(next((name for name in able if name not in _attempt.avoid), able[0]))
+    chosen = next((name for name in able if name not in _attempt.avoid), able[0])
+    _attempt.host = pv_lab.host(chosen)
+    _attempt.leased = pv_lab.lease(chosen)
     return _attempt.leased
 
 

@@ -16,6 +16,8 @@ import pytest
 from harness import __version__
 from harness.errors import HarnessError
 from harness.evidence import collect
+from harness.guest.guest import Guest
+from harness.host.host import Host
 from harness.lab import GuestTemplate, Redactor, lab_warnings
 from harness.model import Outcome
 from harness.report import Progress, summary, write_reports
@@ -34,8 +36,10 @@ from harness.results import (
     utc,
 )
 from harness.session.attempt import Attempt
+from harness.session.interrupts import tidying
 from harness.session.request import RunRequest
 from harness.session.selection import Planned, area_of, drivers_of, hck_of
+from harness.session.state import planned_key
 
 __all__ = ["Journal"]
 
@@ -66,6 +70,7 @@ class Journal:
         self._progress = Progress()
         self._planned = planned
         self._worst: set[Outcome] = set()
+        self._of_the_lost: dict[str, list[str]] = {}  # evidence of guests that no test got, by name
 
     def __enter__(self) -> Self:
         for warning in lab_warnings(self._request.lab):
@@ -80,11 +85,12 @@ class Journal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
-            self.results = self._recorder.finish(RunEnd.FINISHED if error is None else RunEnd.INTERRUPTED)
-        finally:
-            self._progress.end()
-        summary(self.results, write_reports(self._recorder.folder))
+        with tidying():
+            try:
+                self.results = self._recorder.finish(RunEnd.FINISHED if error is None else RunEnd.INTERRUPTED)
+            finally:
+                self._progress.end()
+            summary(self.results, write_reports(self._recorder.folder))
 
     @property
     def has_failures(self) -> bool:
@@ -129,15 +135,25 @@ class Journal:
 
     def gather(self, item: pytest.Item, attempt: Attempt) -> list[str]:
         """Evidence of an attempt that went wrong; paths relative to the run's folder."""
-        if attempt.leased is None:
+        if attempt.host is None:
             return []
+        guest = attempt.guest
+        if guest is None and attempt.leased is not None:
+            guest = attempt.leased.keeper.lost(item.stash[planned_key].template)
+            if guest is not None and guest.name in self._of_the_lost:
+                return self._of_the_lost[guest.name]  # taken from it when it was lost
+        found = self._collect(item, attempt, attempt.host, guest)
+        if guest is not None and attempt.guest is None:
+            self._of_the_lost[guest.name] = found
+        return found
+
+    def _collect(self, item: pytest.Item, attempt: Attempt, host: Host, guest: Guest | None) -> list[str]:
         name = f"{_safe(item.nodeid)}-{attempt.number}"
         folder = self._recorder.folder / "evidence" / name
-        guest = attempt.guest or attempt.leased.keeper.spoilt
         self._progress.message(f"gathering evidence of {item.nodeid}")
         started = time.monotonic()
         try:
-            found = collect(guest, attempt.leased.host, folder, redact=self.redactor.clean)
+            found = collect(guest, host, folder, redact=self.redactor.clean)
         except HarnessError as error:
             self.say(f"no evidence of {item.nodeid}: {error}")
             return []
@@ -170,9 +186,11 @@ class _Where:
 
 
 def _where(attempt: Attempt) -> _Where:
-    if attempt.leased is None:
+    host = attempt.host
+    if host is None:
         return _Where()
-    host = attempt.leased.host
+    if attempt.leased is None:
+        return _Where(host.name)
     try:
         return _Where(host.name, host.toolstack.name.value, str(host.info.version), host.nested)
     except HarnessError:

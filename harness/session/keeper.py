@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from harness.errors import GuestError, HarnessError
+from harness.errors import GuestCrashed, GuestError, GuestHung
 from harness.guest.guest import Guest, GuestState, Login
 from harness.guest.provision import make_guest, remove_guest
 from harness.host.area import RunArea
@@ -54,7 +54,8 @@ class GuestKeeper:
     boot_s: float
     _kept: dict[str, tuple[Guest, Installed]] = field(default_factory=dict)
     _spoilt: list[Guest] = field(default_factory=list)
-    _failed: dict[str, HarnessError] = field(default_factory=dict)
+    _lost: dict[str, Guest] = field(default_factory=dict)
+    _failed: dict[str, GuestError] = field(default_factory=dict)
     _number: int = 0
 
     def installed(self, template: GuestTemplate) -> Guest:
@@ -64,7 +65,7 @@ class GuestKeeper:
             GuestError: no guest of this template survived the installation, now or earlier in this run.
         """
         if template.name in self._failed:
-            raise GuestError(f"no {template.name} survived the installation: {self._failed[template.name]}")
+            raise _again(template, self._failed[template.name])
         kept, verdict = self._kept.pop(template.name, (None, None))
         if (
             kept is not None
@@ -116,10 +117,9 @@ class GuestKeeper:
             raise
         return guest
 
-    @property
-    def spoilt(self) -> Guest | None:
-        """The guest that last could not be made ready, while it is still there."""
-        return self._spoilt[-1] if self._spoilt else None
+    def lost(self, template: GuestTemplate) -> Guest | None:
+        """The guest of a template that last could not be made ready; it may have been removed since."""
+        return self._lost.get(template.name)
 
     def live(self) -> tuple[str, ...]:
         """Names of the guests that are kept now."""
@@ -151,6 +151,7 @@ class GuestKeeper:
     def _spoil(self, guest: Guest) -> None:
         guest.break_()
         self._spoilt.append(guest)
+        self._lost[guest.template.name] = guest
 
     def _make_room(self) -> None:
         for guest in tuple(self._spoilt):
@@ -158,3 +159,9 @@ class GuestKeeper:
         while len(self._kept) >= self.host.spec.max_guests:
             guest, _ = next(iter(self._kept.values()))
             self.remove(guest)
+
+
+def _again(template: GuestTemplate, first: GuestError) -> GuestError:
+    """What is said to every later test: a crash stays a crash, a hang a hang."""
+    kind = next((kind for kind in (GuestCrashed, GuestHung) if isinstance(first, kind)), GuestError)
+    return kind(f"no {template.name} survived the installation: {first}")

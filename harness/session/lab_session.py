@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
-from harness.errors import ConfigurationError, InfrastructureError
+from harness.errors import ConfigurationError, HarnessError
 from harness.guest.guest import Guest, Login
 from harness.host.area import Leftover, RunArea, leftovers, remove_leftover, sweep
 from harness.host.host import Host
@@ -70,6 +70,7 @@ class LabSession:
     found: Callable[[DriverFound], None]
     passwords: Mapping[str, str] = field(default_factory=dict)  # of simulated guests, by template
     redactor: Redactor = field(default_factory=Redactor)
+    _hosts: dict[str, Host] = field(default_factory=dict)
     _leased: dict[str, LeasedHost] = field(default_factory=dict)
     _started: float = field(default_factory=time.monotonic)
 
@@ -86,6 +87,12 @@ class LabSession:
         """Whether ``--max-time`` has passed."""
         limit = self.options.max_time_s
         return limit is not None and time.monotonic() - self._started > limit
+
+    def host(self, name: str) -> Host:
+        """A host of the lab, whether or not it can be reached; nothing is asked of it here."""
+        if name not in self._hosts:
+            self._hosts[name] = Host(self.lab.hosts[name], Credentials(self.reveal))
+        return self._hosts[name]
 
     def lease(self, name: str) -> LeasedHost:
         """A host of the lab, opened and swept the first time.
@@ -116,11 +123,12 @@ class LabSession:
                 else:
                     _clear(leased)
                     leased.stack.close()
-            except InfrastructureError as error:
+            except HarnessError as error:
                 self.report(f"could not tidy up host {leased.host.name}: {error}; `pvhck lab sweep` will")
-            finally:
-                leased.host.shell.close()
+        for host in self._hosts.values():
+            host.shell.close()
         self._leased.clear()
+        self._hosts.clear()
         return tuple(kept)
 
     def reveal(self, ref: SecretRef) -> str:
@@ -130,7 +138,7 @@ class LabSession:
         return secret.reveal()
 
     def _open(self, name: str) -> LeasedHost:
-        host = Host(self.lab.hosts[name], Credentials(self.reveal))
+        host = self.host(name)
         sweep(host.shell, host.toolstack, self.report)
         stack = contextlib.ExitStack()
         area = stack.enter_context(RunArea(host.shell, self.run_id))

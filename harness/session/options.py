@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -10,7 +12,7 @@ import pytest
 
 from harness.errors import ConfigurationError
 
-__all__ = ["SYNTHETIC", "Keep", "RunOptions", "add_options", "read_options"]
+__all__ = ["SYNTHETIC", "Keep", "RunOptions", "add_options", "minutes", "read_options"]
 
 SYNTHETIC = "synthetic"  # the build that is made on the spot
 
@@ -50,11 +52,26 @@ def add_options(parser: pytest.Parser) -> None:
     group.addoption("--pv-host", metavar="NAME", action="append", default=[], help="only this host")
     group.addoption("--pv-template", metavar="NAME", action="append", default=[], help="only this template")
     group.addoption("--pv-keep", choices=[keep.value for keep in Keep], default=Keep.NEVER.value)
-    group.addoption("--pv-max-time", metavar="M", type=float, help="minutes after which no test begins")
+    group.addoption("--pv-max-time", metavar="M", type=minutes, help="minutes after which no test begins")
     group.addoption(
         "--pv-seed", metavar="N", type=int, default=1, help="seed of patterns and simulated guests"
     )
     group.addoption("--pv-reports", metavar="DIR", default="reports", help="where the run's folder is made")
+
+
+def minutes(text: str) -> float:
+    """Minutes as an option has them: a number, not negative.
+
+    Raises:
+        argparse.ArgumentTypeError: it is none.
+    """
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 <= number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of minutes")
+    return number
 
 
 def read_options(config: pytest.Config) -> RunOptions | None:
@@ -69,7 +86,7 @@ def read_options(config: pytest.Config) -> RunOptions | None:
                 f"driver build {path} does not exist",
                 mend=f"name a folder, a tar or a zip file, or the word {SYNTHETIC}",
             )
-    minutes = config.getoption("--pv-max-time")
+    limit = config.getoption("--pv-max-time")
     return RunOptions(
         hosts_file=Path(hosts),
         profile=config.getoption("--pv-profile"),
@@ -78,7 +95,7 @@ def read_options(config: pytest.Config) -> RunOptions | None:
         hosts=tuple(config.getoption("--pv-host")),
         templates=tuple(config.getoption("--pv-template")),
         keep=Keep(config.getoption("--pv-keep")),
-        max_time_s=minutes * 60 if minutes is not None else None,
+        max_time_s=limit * 60 if limit is not None else None,
         seed=config.getoption("--pv-seed"),
         reports=Path(config.getoption("--pv-reports")),
         argv=tuple(str(word) for word in config.invocation_params.args),

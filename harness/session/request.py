@@ -10,10 +10,11 @@ from pathlib import Path
 
 from harness.errors import ConfigurationError
 from harness.lab import Lab, Profile, load_lab, load_profile
-from harness.model import DriverName
+from harness.model import DriverName, GuestKind
 from harness.package import DriverBuild, load_build, make_build
 from harness.session.options import SYNTHETIC, RunOptions
 from harness.session.placement import Placement, Selection, placements
+from harness.workload.tools import check_tool
 
 __all__ = ["RunRequest", "open_request"]
 
@@ -59,7 +60,17 @@ def open_request(options: RunOptions) -> Iterator[RunRequest]:
             raise ConfigurationError(
                 f"{options.hosts_file} has no template", mend="add a [template NAME] section"
             )
+        _check_tools(request)
         yield request
+
+
+def _check_tools(request: RunRequest) -> None:
+    """The programs that Windows guests will be given are those that were meant: said now, not in an hour."""
+    templates = [request.lab.templates[place.template] for place in request.placements]
+    arches = {template.arch for template in templates if template.guest is GuestKind.WINDOWS}
+    for tool in request.lab.tools:
+        if tool.arch in arches:
+            check_tool(tool)
 
 
 def _builds(

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import InfrastructureError
+from harness.errors import GuestHung, InfrastructureError
 from harness.lab import HostKind, Secret
 from harness.model import FailureKind, Outcome
 from harness.results import RunResults
 from harness.session.attempt import Attempt
+from harness.session.interrupts import tidying
 from harness.session.journal import Journal
 from harness.session.lab_session import LabSession
 from harness.session.options import Keep
@@ -83,7 +84,7 @@ class Run:
         """All tests, then the broken ones once more."""
         if session.testsfailed or session.config.option.collectonly:
             return None  # pytest's own loop says what is wrong, or lists
-        with self._opened() as lab:
+        with self._opened(session) as lab:
             items: Sequence[pytest.Item] = session.items
             for self._round in range(1, _ROUNDS + 1):
                 self._again = []
@@ -97,24 +98,36 @@ class Run:
         attempt = Attempt(self._round, self._avoid.get(item.nodeid, frozenset()))
         item.stash[attempt_key] = attempt
         self._open_journal.test_started(item, attempt)
-        result = yield
+        try:
+            result = yield
+        except BaseException:
+            if attempt.judgement.outcome is Outcome.FAILED:  # the run ends while evidence is gathered
+                self._open_journal.attempt_finished(item, attempt)
+            raise
         self._end(item, attempt)
         return result
 
     @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, object, object]:
+        """The fixtures: some of them already put work on the guest."""
+        with _crash_first(item.stash[attempt_key]):
+            return (yield)
+
+    @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
-        """After the test's body: a crash of the guest goes before whatever the test says."""
+        """The test's body."""
         attempt = item.stash[attempt_key]
-        try:
+        with _crash_first(attempt):
             result = yield
-        except Exception:
-            if attempt.watch is not None:
-                with contextlib.suppress(InfrastructureError):
-                    attempt.watch.check()
-            raise
         if attempt.watch is not None:
             attempt.watch.check()
         return result
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, object, object]:
+        """The fixtures once more: what they take away can bring a guest down."""
+        with _crash_first(item.stash[attempt_key]):
+            return (yield)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
@@ -124,7 +137,7 @@ class Run:
         report = yield
         attempt = item.stash[attempt_key]
         attempt.add(judge(call.excinfo.value if call.excinfo else None, in_call=call.when == "call"))
-        if attempt.spoilt and not attempt.evidence and call.when != "teardown":
+        if attempt.spoilt and not attempt.evidence:
             attempt.evidence += self._open_journal.gather(item, attempt)
         return report
 
@@ -136,7 +149,7 @@ class Run:
         return self._journal
 
     @contextlib.contextmanager
-    def _opened(self) -> Iterator[LabSession]:
+    def _opened(self, tests: pytest.Session) -> Iterator[LabSession]:
         """The lab, from here to the end of the run; whatever happens it is taken away again."""
         request = self._request
         run_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
@@ -163,14 +176,20 @@ class Run:
                 redactor=journal.redactor,
             )
             self._config.stash[lab_key] = session
-            stack.callback(self._close, session, journal)
+            stack.callback(self._close, tests, session, journal)
             yield session
 
-    def _close(self, session: LabSession, journal: Journal) -> None:
+    def _close(self, tests: pytest.Session, session: LabSession, journal: Journal) -> None:
         asked = session.options.keep
         keep = asked is Keep.ALWAYS or (asked is Keep.ON_FAILURE and journal.has_failures)
-        for kept in session.close(keep=keep):
-            journal.say(f"kept: {kept}")
+        with tidying():
+            try:
+                _take_back(tests, journal)
+                for kept in session.close(keep=keep):
+                    journal.say(f"kept: {kept}")
+            except KeyboardInterrupt:
+                journal.say("tidying up was broken off: `pvhck lab sweep` removes what is left")
+                raise
 
     def _go_through(self, session: pytest.Session, items: Sequence[pytest.Item], lab: LabSession) -> None:
         for number, item in enumerate(items):
@@ -188,7 +207,7 @@ class Run:
         self._look_for_leftovers(attempt)
         self._open_journal.attempt_finished(item, attempt)
         if attempt.judgement.outcome is Outcome.BROKEN and self._round < _ROUNDS:
-            host = attempt.leased.host.name if attempt.leased else ""
+            host = attempt.host.name if attempt.host else ""
             self._avoid[item.nodeid] = self._avoid.get(item.nodeid, frozenset()) | {host}
             self._again.append(item)
 
@@ -205,3 +224,25 @@ class Run:
         if left and attempt.judgement.outcome is not Outcome.BROKEN:
             what = ", ".join(str(item) for item in left)
             attempt.add(Judgement(Outcome.FAILED, FailureKind.ASSERTION, f"left behind on the host: {what}"))
+
+
+def _take_back(tests: pytest.Session, journal: Journal) -> None:
+    """End the fixtures of a test that was broken off: pytest would, when the lab is gone."""
+    try:
+        # pytest has no other name for it, and its hook for it wants a test that was set up to its end
+        tests._setupstate.teardown_exact(None)  # noqa: SLF001
+    except (Exception, BaseExceptionGroup, pytest.fail.Exception) as error:  # noqa: BLE001  # the lab is next
+        journal.say(f"what the interrupted test had made was not all taken back: {error}")
+
+
+@contextlib.contextmanager
+def _crash_first(attempt: Attempt) -> Iterator[None]:
+    """A crash of the guest goes before whatever else went wrong in a phase."""
+    try:
+        yield
+    except (Exception, pytest.fail.Exception) as error:
+        known = attempt.judgement.outcome is Outcome.FAILED or isinstance(error, GuestHung)
+        if attempt.watch is not None and not known:  # a silent guest is not asked twice: it takes long
+            with contextlib.suppress(InfrastructureError):
+                attempt.watch.check()
+        raise

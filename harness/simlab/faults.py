@@ -53,7 +53,6 @@ class FaultKind(StrEnum):
     SERVICES_MISSING = "services-missing"
     VERSION_MISMATCH = "version-mismatch"
     XENSTORE_DEAF = "xenstore-deaf"
-    XENSTORE_BABBLES = "xenstore-babbles"
     DISK_STAYS = "disk-stays"
     ONE_WAY = "one-way"
     UPGRADE_IGNORED = "upgrade-ignored"
@@ -118,9 +117,6 @@ FAULT_TABLE: dict[FaultKind, _Entry] = {
     ),
     FaultKind.XENSTORE_DEAF: _Entry(
         _GUEST, "What XENIFACE writes goes nowhere, it shows old values, its watches never fire"
-    ),
-    FaultKind.XENSTORE_BABBLES: _Entry(
-        _GUEST, "XENIFACE's watches fire for nothing, nodes that are not there read as empty"
     ),
     FaultKind.DISK_STAYS: _Entry(_GUEST, "A PV disk that was unplugged stays in the guest's list"),
     FaultKind.ONE_WAY: _Entry(_GUEST, "The PV interface sends and, under load, receives nothing"),

@@ -20,7 +20,7 @@ from harness.model import GuestKind, ToolstackName, XenVersion
 from harness.simlab.clock import Clock, Pace
 from harness.simlab.commands import dom0_commands
 from harness.simlab.faults import Faults, FaultScope, parse_faults
-from harness.simlab.guest import blank_disk, make_guest
+from harness.simlab.guest import AgentFor, blank_disk, make_guest
 from harness.simlab.host.images import DEFAULT_SIZE, Image
 from harness.simlab.host.leases import AddressRange
 from harness.simlab.host.simhost import LabParts, SimHost
@@ -47,15 +47,28 @@ class SimLab:
     Within it ``lab`` is the same lab with addresses, keys and ports of the simulated hosts filled
     in, ``passwords`` are the guests' WinRM passwords by template, ``host_passwords`` those of the
     hosts' users by host. Everything lies below ``folder``; the same ``seed`` gives the same figures.
+
+    Operations are answered from the guests' model, fast and by nothing but Python. ``agent_for`` is the
+    switch: it is asked at each boot for what runs the harness's own process there instead, for example the
+    true module on a PowerShell engine. The fault winrm-freeze counts requests of the model's process only.
     """
 
-    def __init__(self, lab: Lab, *, folder: Path, seed: int, pace: Pace | None = None) -> None:
+    def __init__(
+        self,
+        lab: Lab,
+        *,
+        folder: Path,
+        seed: int,
+        pace: Pace | None = None,
+        agent_for: AgentFor | None = None,
+    ) -> None:
         self.lab = lab
         self.passwords: Mapping[str, str] = {}
         self.host_passwords: Mapping[str, str] = {}
         self._folder = folder
         self._seed = seed
         self._pace = pace or Pace()
+        self._agent_for = agent_for
         self._faults: dict[str, Faults] = {}
         self._certificates: dict[str, ServerCertificate] = {}
         self._running: dict[str, _RunningHost] = {}
@@ -154,6 +167,7 @@ class SimLab:
             self._faults[template],
             self._seed,
             self._certificates[template],
+            self._agent_for,
         )
 
 

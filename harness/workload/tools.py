@@ -19,7 +19,7 @@ from harness.model import GuestKind
 from harness.operations import FileFacts
 from harness.workload.run import GuestTool
 
-__all__ = ["Carrier", "GuestTools"]
+__all__ = ["Carrier", "GuestTools", "check_tool"]
 
 _FOLDER = r"C:\ProgramData\pvhck\tools"
 
@@ -62,7 +62,7 @@ class GuestTools:
         )
 
     def _put(self, tool: Tool) -> str:
-        _check(tool)
+        check_tool(tool)
         folder = rf"{_FOLDER}\{tool.name}-{tool.sha256[:12]}"
         packed = tool.path.suffix.lower() == ".zip"
         arrived = rf"{folder}.zip" if packed else rf"{folder}\{tool.path.name}"
@@ -86,7 +86,12 @@ class GuestTools:
 _ON_BOARD = (ToolName.IPERF3, ToolName.FIO)
 
 
-def _check(tool: Tool) -> None:
+def check_tool(tool: Tool) -> None:
+    """Compare a program with what hosts.ini says of it.
+
+    Raises:
+        ConfigurationError: the file is not there or not the one hosts.ini means.
+    """
     try:
         found = sha256_of(tool.path)
     except OSError as error:

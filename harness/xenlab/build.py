@@ -16,12 +16,13 @@ from harness.xenlab.debian import candidate_versions, make_minbase
 from harness.xenlab.dom0 import dom0_layer, make_dom0
 from harness.xenlab.guestdisk import make_store, store_layer
 from harness.xenlab.guesttree import guest_tree_layer, make_guest_tree
-from harness.xenlab.recipe import RELEASE
+from harness.xenlab.recipe import KERNEL_PACKAGE, RELEASE, XEN_PACKAGE
 
 __all__ = ["Layers", "build_layers", "current_layers", "minbase_layer"]
 
 # Their versions tell one state of the release from the next; the rest of the base moves with them.
 _BASE = ("base-files", "libc6")
+_VERSIONED = (*_BASE, "seabios", "qemu-system-xen", KERNEL_PACKAGE, XEN_PACKAGE)
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ def current_layers() -> Layers:
     Raises:
         ConfigurationError: apt does not know a package the lab is made of.
     """
+    candidate_versions(_VERSIONED)  # at once: the layers ask for a few each
     bios, minbase = bios_layer(), minbase_layer()
     guest = guest_tree_layer(minbase)
     return Layers(bios, minbase, dom0_layer(minbase, bios), guest, store_layer(guest))
@@ -73,7 +75,8 @@ def build_layers(cache: Cache, layers: Layers, progress: Callable[[str], None]) 
     )
     if os.geteuid() != 0 and not all(cache.has(layer) for layer in layers.all):
         raise ConfigurationError(
-            "the Xen lab is built as root: its file trees need chroot", mend="sudo pvhck lab xen build"
+            "the Xen lab is built, and then used, as root: its file trees need chroot",
+            mend="sudo .venv/bin/pvhck lab xen build",
         )
     for layer, words, maker in steps:
         if not cache.has(layer):

@@ -133,9 +133,11 @@ class Cache:
         )
 
     def drop_unused(self, keep: frozenset[Layer]) -> None:
-        """Remove layers that no build has touched for two weeks."""
+        """Remove layers no build has touched for two weeks, and what killed builds left: for a builder."""
         kept = {str(layer) for layer in keep}
         names = {layer.name for layer in keep}
+        for folder in self.root.glob("scratch-*"):
+            shutil.rmtree(folder)
         limit = time.time() - _UNUSED_DAYS * 86400
         for folder in self.root.glob("*-*"):
             ours = folder.name.rpartition("-")[0] in names

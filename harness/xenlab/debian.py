@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.errors import CommandFailed, ConfigurationError, InfrastructureError, ToolMissing
+from harness.errors import ConfigurationError, InfrastructureError, ToolMissing
 from harness.xenlab.recipe import BUILD_PACKAGES, RELEASE
 from harness.xenlab.shell import run
 
@@ -19,6 +19,7 @@ __all__ = [
     "fetch_source",
     "install_into",
     "make_minbase",
+    "missing_build_packages",
     "parse_repositories",
     "parse_versions",
     "repositories",
@@ -28,6 +29,7 @@ __all__ = [
 _KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 _FIELDS = "$(REPO_URI)|$(RELEASE)|$(COMPONENT)|$(ORIGIN)"
 _NO_STARTS = "#!/bin/sh\nexit 101\n"  # policy-rc.d: nothing may be started in the tree
+_candidates: dict[str, str] = {}  # by package; asking apt takes a second each time
 _WAIT_FOR_OTHERS = ("-o", "DPkg::Lock::Timeout=600")  # another apt may be at work on this machine
 _APT_IN_TREE = (
     "apt-get", "-qq", "-y", "--no-install-recommends",
@@ -102,14 +104,23 @@ def candidate_versions(packages: Iterable[str]) -> dict[str, str]:
         ConfigurationError: one is not to be had.
     """
     wanted = tuple(packages)
-    versions = parse_versions(run(["apt-cache", "policy", *wanted]))
-    missing = [name for name in wanted if versions.get(name, "(none)") == "(none)"]
+    unknown = [name for name in wanted if name not in _candidates]
+    if unknown:
+        _candidates.update(parse_versions(run(["apt-cache", "policy", *unknown])))
+    missing = [name for name in wanted if _candidates.get(name, "(none)") == "(none)"]
     if missing:
         raise ConfigurationError(
             f"apt on this machine does not know {', '.join(missing)}",
             mend=f"add Debian {RELEASE} main and {RELEASE}-security to apt's sources and run: apt-get update",
         )
-    return versions
+    return {name: _candidates[name] for name in wanted}
+
+
+def missing_build_packages() -> tuple[str, ...]:
+    """Packages the build needs that are not installed on this machine."""
+    states = run(["dpkg-query", "-f=${Package} ${db:Status-Status}\n", "-W"])
+    installed = {line.split()[0] for line in states.splitlines() if line.endswith(" installed")}
+    return tuple(name for name in BUILD_PACKAGES if name not in installed)
 
 
 def ensure_build_packages() -> None:
@@ -118,7 +129,7 @@ def ensure_build_packages() -> None:
     Raises:
         ToolMissing: something is missing and we are not root.
     """
-    missing = [name for name in BUILD_PACKAGES if not _installed(name)]
+    missing = missing_build_packages()
     if os.geteuid() != 0:
         if missing:
             raise ToolMissing(
@@ -128,6 +139,7 @@ def ensure_build_packages() -> None:
         return
     if missing or not run(["apt-get", "indextargets", "--format", _FIELDS]).strip():
         run(["apt-get", "-qq", "update"])
+        _candidates.clear()
     if missing:
         run(
             ["apt-get", "-qq", "-y", "--no-install-recommends", *_WAIT_FOR_OTHERS, "install", *missing],
@@ -188,13 +200,6 @@ def fetch_source(package: str, folder: Path) -> Path:
     run([*apt, "update"])
     run([*apt, "source", "--download-only", "--only-source", package], cwd=folder)
     return next(folder.glob(f"{package}_*.orig.tar.*"))
-
-
-def _installed(package: str) -> bool:
-    try:
-        return run(["dpkg-query", "-W", "-f=${db:Status-Status}", package]) == "installed"
-    except CommandFailed:
-        return False
 
 
 def _proxy_settings() -> str:

@@ -149,7 +149,7 @@ def _add_python(root: Path) -> None:
 
 
 def _pure_spnego() -> Path:
-    """The pyspnego we run with ourselves (pinned in requirements/runtime.txt); Debian has no package of it."""
+    """Our own pyspnego (pinned in requirements/runtime.txt): Debian has no package of it."""
     spec = importlib.util.find_spec("spnego")
     if spec is None or spec.origin is None:
         raise ToolMissing("the Python package pyspnego is not installed", mend="tools/setup.sh runtime")

@@ -82,6 +82,9 @@ def _template(template: StandInTemplate, facts: HostFacts) -> str:
             # without PV drivers the kernel would take itself for a guest of Hyper-V
             "xl.viridian": 0,
             "xl.hdtype": '"ide"',  # the only emulated disk that QEMU unplugs and SeaBIOS reads fast
+            # a USB tablet nobody drives costs dom0's QEMU a timer a thousand times a second
+            "xl.usb": 0,
+            "xl.usbdevice": "[]",
         },
     )
 

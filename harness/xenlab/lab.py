@@ -30,7 +30,7 @@ from harness.winrmd import ServerCertificate
 from harness.xenlab import qemu
 from harness.xenlab.build import Layers, build_layers, current_layers
 from harness.xenlab.cache import Cache, Layer
-from harness.xenlab.debian import ensure_build_packages
+from harness.xenlab.debian import ensure_build_packages, missing_build_packages
 from harness.xenlab.guestdisk import CERTIFICATE, PASSWORD
 from harness.xenlab.hostsini import HostFacts, hosts_ini_text
 from harness.xenlab.snapshot import Dom0, load_again, make_snapshot, snapshot_layer, start_from_snapshot
@@ -60,7 +60,7 @@ def _silent(_: str) -> None:
 
 @dataclass(frozen=True)
 class LabStatus:
-    """What there is. ``missing`` names the layers a build would make."""
+    """What there is. ``missing`` names the layers a build would make, or packages it would install."""
 
     folder: Path
     missing: tuple[str, ...]
@@ -206,8 +206,7 @@ class XenLab:
             ConfigurationError: it is not built.
             InfrastructureError: one is running already, or QEMU does not start.
         """
-        layers, snapshot = self._layers()
-        missing = self._missing(layers, snapshot)
+        missing = self._missing()
         if missing:
             raise ConfigurationError(
                 f"the nested Xen lab is not built ({', '.join(missing)})", mend="pvhck lab xen build"
@@ -215,13 +214,15 @@ class XenLab:
         running = self.attach()
         if running is not None:
             raise InfrastructureError("a nested Xen is already running here", mend="pvhck lab xen down")
+        layers = current_layers()
+        snapshot = snapshot_layer(layers)
         folder = self.cache.run_folder
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         machine, process, dom0 = start_from_snapshot(
             folder, cache=self.cache, layers=layers, snapshot=snapshot, ends_with_us=ends_with_us
         )
-        self._remember(machine, process, layers)
+        self._remember(machine, process, layers, snapshot)
         return RunningLab(machine, process, dom0, self.cache.folder(layers.store))
 
     def attach(self) -> RunningLab | None:
@@ -239,14 +240,19 @@ class XenLab:
 
     @contextmanager
     def session(self, progress: Progress = _silent) -> Iterator[RunningLab]:
-        """A lab for as long as the context lasts: the one that runs, reset, or a new one; built if need be."""
+        """A lab while the context lasts: the one that runs, reset, or a new one; built if need be.
+
+        Raises:
+            InfrastructureError: the one that runs was made from other sources; or see ``build`` and ``up``.
+        """
         running = self.attach()
         if running is not None:
+            self._check_age()
             progress("using the nested Xen that is running, back at its snapshot")
             running.reset()
             yield running
             return
-        if self._missing(*self._layers()):
+        if self._missing():
             self.build(progress)
         progress("starting nested Xen from its snapshot")
         with self.up() as lab:
@@ -269,26 +275,39 @@ class XenLab:
         running = self.attach()
         return LabStatus(
             folder=self.cache.root,
-            missing=self._missing(*self._layers()),
+            missing=self._missing(),
             running=running is not None,
             ssh_port=running.ssh_port if running else None,
         )
 
-    def _layers(self) -> tuple[Layers, Layer]:
-        ensure_build_packages()
+    def _missing(self) -> tuple[str, ...]:
+        """What a build would make or install."""
+        packages = missing_build_packages()
+        if packages:
+            return packages
         layers = current_layers()
-        return layers, snapshot_layer(layers)
-
-    def _missing(self, layers: Layers, snapshot: Layer) -> tuple[str, ...]:
+        snapshot = snapshot_layer(layers)
         return tuple(layer.name for layer in (*layers.all, snapshot) if not self.cache.has(layer))
 
-    def _remember(self, machine: qemu.Machine, process: qemu.Process, layers: Layers) -> None:
+    def _check_age(self) -> None:
+        """Whether the running lab is what a build would make now."""
+        started_from = json.loads((self.cache.run_folder / _STATE).read_text())["snapshot"]
+        if started_from != str(snapshot_layer(current_layers())):
+            raise InfrastructureError(
+                "the nested Xen that is running is of another build than this source",
+                mend="pvhck lab xen down",
+            )
+
+    def _remember(
+        self, machine: qemu.Machine, process: qemu.Process, layers: Layers, snapshot: Layer
+    ) -> None:
         state = {
             "pid": process.pid,
             "started": process.started,
             "ssh_port": machine.ssh_port,
             "dom0": str(layers.dom0),
             "store": str(layers.store),
+            "snapshot": str(snapshot),
         }
         (machine.folder / _STATE).write_text(json.dumps(state))
 

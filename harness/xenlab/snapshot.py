@@ -79,7 +79,7 @@ def snapshot_layer(layers: Layers) -> Layer:
 
 
 def make_snapshot(folder: Path, *, cache: Cache, layers: Layers, progress: Callable[[str], None]) -> None:
-    """Boot dom0 on new overlays in ``folder``: leaves ``root.qcow2`` and ``store.qcow2`` with the snapshot."""
+    """Boot dom0 on new overlays in ``folder``: ``root.qcow2`` and ``store.qcow2`` with the snapshot."""
     lock = cache.qemu_lock()
     try:
         for name, layer in (("root", layers.dom0), ("store", layers.store)):

@@ -21,14 +21,44 @@ sys.path.append(str(Path(__file__).parents[1] / "sim"))  # the bench of the simu
 from guest_machine import Bench, bench
 
 from harness.model import Arch
+from harness.operations import PnpDevice
+from harness.simlab.guest.system import System
 
-__all__ = ["MODELS", "OLD_MODELS", "Model", "model"]
+__all__ = ["MODELS", "OLD_MODELS", "Model", "model", "state_of"]
 
 _OLD = {"os": "Windows 7 (simulated)", "arch": Arch.X86, "memory_mib": 1024}
 _SERVICES = (
     "xenbus", "xenfilt", "xenbus_monitor", "xeniface", "xenagent", "xenvif", "xennet", "xenvbd", "xendisk",
     "disk", "WinRM", "EventLog",
 )  # fmt: skip
+
+
+def state_of(system: System) -> GuestState:
+    """All that can be asked of a simulated guest: its own answers, and its folder of xenstore."""
+    ops, machine = system.operations, system.life.machine
+    home = f"/local/domain/{machine.domid}"
+    nodes = {home: ""} | {path: value for path, value, _ in machine.store.walk(home)}
+    relative = {path.removeprefix(f"{home}/"): value for path, value in nodes.items() if path != home}
+    devices = ops.pnp_devices(prefix="")
+    return GuestState(
+        system=ops.system_facts(),
+        security=ops.security_facts(),
+        memory=ops.memory(),
+        devices=devices,
+        services=ops.services(names=_SERVICES),
+        packages=ops.driver_packages(),
+        certificates=ops.certificates(store="Root") + ops.certificates(store="TrustedPublisher"),
+        pending=ops.pending_reboots(),
+        adapters=ops.network_adapters(),
+        disks=ops.disks(),
+        volumes=ops.volumes(),
+        events=ops.events_since(record=0, limit=10_000),
+        xenstore=nodes | relative if _serves_xenstore(devices) else None,
+    )
+
+
+def _serves_xenstore(devices: tuple[PnpDevice, ...]) -> bool:
+    return any("DEV_IFACE" in device.instance_id and device.problem == 0 for device in devices)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,25 +71,7 @@ class Model:
 
     def state(self) -> GuestState:
         """All that can be asked of it."""
-        ops, box = self.bench.ops, self.bench.box
-        home = f"/local/domain/{box.domid}"
-        nodes = {home: ""} | {path: value for path, value, _ in box.store.walk(home)}
-        relative = {path.removeprefix(f"{home}/"): value for path, value in nodes.items() if path != home}
-        return GuestState(
-            system=ops.system_facts(),
-            security=ops.security_facts(),
-            memory=ops.memory(),
-            devices=ops.pnp_devices(prefix=""),
-            services=ops.services(names=_SERVICES),
-            packages=ops.driver_packages(),
-            certificates=ops.certificates(store="Root") + ops.certificates(store="TrustedPublisher"),
-            pending=ops.pending_reboots(),
-            adapters=ops.network_adapters(),
-            disks=ops.disks(),
-            volumes=ops.volumes(),
-            events=ops.events_since(record=0, limit=10_000),
-            xenstore=nodes | relative if self.bench.problems().get("IFACE") == 0 else None,
-        )
+        return state_of(self.bench.system)
 
     def put(self, windows: Windows) -> GuestState:
         """Make a Windows of the stubs look like it, files, disks, CD and jobs as well."""

@@ -7,25 +7,35 @@ process between the run and its simulated lab; apart from that it is the command
 
 from __future__ import annotations
 
-import contextlib
 import json
 import multiprocessing
 import os
 import sys
-import textwrap
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
+import harness.session.run
+from harness.cli.main import main
 from harness.model import DriverName
 from harness.results import DriverSheet, RunResults, TestResult, load_results
+from harness.simlab import SimLab
+from harness.simlab.host.simhost import SimHost
 
 __all__ = ["FaultRun", "RunSpec", "Runs"]
 
 _AT_ONCE = 4  # they wait more than they work
 _END_S = 150
+_LEFT, _SAID = "left.json", "said.txt"
+_PRELOADED = (
+    "harness.cli.main",
+    "harness.session.plugin",
+    "harness.session.fixtures",
+    "harness.session.workload_fixtures",
+    "harness.simlab",
+)
 
 # Times of a busy machine for what comes right; what does not is not waited for long.
 _PROFILE: dict[str, dict[str, object]] = {
@@ -57,8 +67,8 @@ _PROFILE: dict[str, dict[str, object]] = {
 class RunSpec:
     """One run: which scenarios (pytest's ``-k``), which switches, what of lab and profile is another.
 
-    ``host`` are the switches of the first host; the others have none. ``profile`` goes over
-    ``_PROFILE``, by area and key.
+    ``host`` and ``time_factor`` are the first host's; the others have neither. ``profile`` goes over
+    ``_PROFILE``, by area and key. ``turn`` tells two runs of the same apart.
     """
 
     select: str
@@ -69,6 +79,7 @@ class RunSpec:
     template: Mapping[str, str] = field(default_factory=dict)
     profile: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     options: tuple[str, ...] = ("--build", "synthetic")
+    turn: int = 1
 
     def write(self, folder: Path) -> list[str]:
         """Write hosts.ini and profile; gives the words of the command."""
@@ -85,11 +96,11 @@ class RunSpec:
         return [*words, "-k", self.select] if self.select else words
 
     def _host(self, number: int) -> str:
-        faults = f"faults = {' '.join(self.host)}\n" if self.host and number == 0 else ""
-        return (
-            f"[host sim-{'abc'[number]}]\nkind = simulated\nxen = 4.17\nmemory = 4g\nvcpus = 4\n"
-            f"time_factor = {self.time_factor}\n{faults}"
-        )
+        text = f"[host sim-{'abc'[number]}]\nkind = simulated\nxen = 4.17\nmemory = 4g\nvcpus = 4\n"
+        if number == 0:
+            text += f"time_factor = {self.time_factor}\n"
+            text += f"faults = {' '.join(self.host)}\n" if self.host else ""
+        return text
 
     def _template(self) -> str:
         keys = {"guest": "simulated", "os": "Windows 10 (simulated)", "arch": "x64", "memory": "512m"}
@@ -135,7 +146,7 @@ class Runs:
         self._pool = ThreadPoolExecutor(_AT_ONCE)
         self._asked: list[tuple[RunSpec, Future[FaultRun]]] = []
         self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(["fault_runs_child"])
+        self._context.set_forkserver_preload(list(_PRELOADED))
 
     def __enter__(self) -> Self:
         return self
@@ -166,11 +177,40 @@ class Runs:
         if process.is_alive():
             process.kill()
             process.join()
-        said = (folder / "said.txt").read_text()
+        said = (folder / _SAID).read_text()
         code = process.exitcode
         process.close()
         assert code is not None
-        results = folder / "reports" / "latest" / "results.json"
-        assert results.is_file(), f"pvhck {' '.join(words)} ended with {code}:\n{said}"
-        left = json.loads((folder / "left.json").read_text())
-        return FaultRun(folder, code, said, tuple(left), load_results(results))
+        latest = folder / "reports" / "latest"
+        assert latest.is_dir(), f"pvhck {' '.join(words)} ended with {code}:\n{said}"
+        left = json.loads((folder / _LEFT).read_text())
+        return FaultRun(folder, code, said, tuple(left), load_results(latest))
+
+
+def _in_child(folder: Path, words: list[str]) -> None:
+    """The whole life of a run's process."""
+    harness.session.run.SimLab = _Witness
+    os.chdir(folder)
+    with (folder / _SAID).open("w", buffering=1) as said:
+        os.dup2(said.fileno(), 1)
+        os.dup2(said.fileno(), 2)
+        sys.stdout, sys.stderr = (os.fdopen(number, "w", buffering=1, closefd=False) for number in (1, 2))
+        code = main(words)
+    sys.exit(code)
+
+
+class _Witness(SimLab):
+    """Notes what lies on the hosts when the run is done with them."""
+
+    def close(self) -> None:
+        left = [item for name in self._running for item in _lying_on(self.host(name))]
+        Path(_LEFT).write_text(json.dumps(left))
+        super().close()
+
+
+def _lying_on(host: SimHost) -> Iterator[str]:
+    for domain in host.hypervisor.domains():
+        yield f"{host.name}: domain {domain.name}"
+    runs = host.files.real(f"{host.spec.storage}/runs")
+    for path in sorted(runs.rglob("*")):
+        yield f"{host.name}: {path.relative_to(runs)}"

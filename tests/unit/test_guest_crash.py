@@ -85,6 +85,17 @@ def test_a_domain_in_state_c_is_a_crash_whatever_the_rest_says():
     assert "state c" in found(Scene(), crash)
 
 
+def test_a_crash_says_what_the_hypervisor_s_log_says_of_it():
+    def crash(scene):
+        scene.present = [replace(OURS, reason="c")]
+        for words in ("====>", "DRIVER_IRQL_NOT_LESS_OR_EQUAL: 00000000", "xenvif.sys", "<===="):
+            scene.log += f"(XEN) (d7) XEN|BUGCHECK: {words}\n"
+
+    said = found(Scene(), crash)
+    assert "DRIVER_IRQL_NOT_LESS_OR_EQUAL: 00000000; xenvif.sys" in said
+    assert "===" not in said
+
+
 def test_a_bugcheck_in_the_hypervisor_s_log_is_a_crash():
     assert "bugcheck" in found(Scene(), lambda scene: setattr(scene, "log", scene.log + BUGCHECK.format(7)))
 

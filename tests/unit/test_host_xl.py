@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 from fake_host import FakeShell, make_host, recorded, shell_of
 
+from harness.deadline import WaitTimedOut
 from harness.errors import CommandFailed, HostUnreachable, InfrastructureError
 from harness.host.domain import DiskSpec, DomainSpec, NicSpec
 from harness.host.toolstack.protocol import Fallback, NoSuchDomain
@@ -52,6 +53,12 @@ def test_a_duplicate_name_is_no_unknown_domain():
     with pytest.raises(CommandFailed, match="exit code 3") as caught:
         xl.create(DomainSpec("win1", 512, 1, (), ()))
     assert not isinstance(caught.value, NoSuchDomain)
+
+
+def test_of_several_errors_the_first_is_said_not_what_followed_from_it():
+    xl = xl_on({"xl create": recorded("err-create-nomem"), "xl list": recorded("xl-list")})
+    with pytest.raises(CommandFailed, match="Out of memory"):
+        xl.create(DomainSpec("win1", 512, 1, (), ()))
 
 
 # -- requests
@@ -178,7 +185,9 @@ def dumping(sizes, complaint=""):
 
 
 def test_a_dump_is_whole_when_it_grows_no_more_though_xl_never_returns():
-    assert dumping([None, 0, 0, 0, 0, 0, 100, 200, 300]).dump_core("win1", "/core", timeout_s=500) == 300
+    assert dumping([None, *[12_288] * 6, 100 << 20, 256 << 20]).dump_core("win1", "/core", timeout_s=500) == (
+        256 << 20
+    )
 
 
 def test_a_dump_that_xl_complains_of_is_not_waited_for():
@@ -186,9 +195,56 @@ def test_a_dump_that_xl_complains_of_is_not_waited_for():
         dumping([None], "libxl: error: No space left on device").dump_core("win1", "/core", timeout_s=500)
 
 
+def test_half_a_dump_is_none():
+    with pytest.raises(WaitTimedOut, match="12288 of"):
+        dumping([12_288]).dump_core("win1", "/core", timeout_s=20)
+
+
 def test_an_unknown_domain_is_not_dumped():
     with pytest.raises(NoSuchDomain):
         dumping([1]).dump_core("nosuch", "/core", timeout_s=1)
+
+
+# -- CDs
+
+
+def test_a_qemu_that_would_die_of_cd_insert_is_told_by_its_monitor():
+    """Seen on Debian 12: xl sends ``add-fd``, QEMU 7.2.22 has a segmentation fault."""
+    monitor = "xl qemu-monitor-command win1"
+    xl = xl_on(
+        {
+            f"{monitor} 'info version'": "7.2.22Debian 1:7.2+dfsg-7+deb12u18+b3\n\n",
+            f"{monitor} 'change ide-5632 \"/a b.iso\" raw'": "\n",
+            f"{monitor} 'info block'": "ide-5632 (#block378): /a b.iso (raw, read-only)\n",
+            f"{monitor} 'eject -f ide-5632'": "",
+        }
+    )
+    xl.insert_cd("win1", "hdc", "/a b.iso")
+    xl.eject_cd("win1", "hdc")
+    assert not any("cd-" in command for command in xl._shell.asked)
+
+
+def test_a_cd_that_is_not_in_the_drive_afterwards_was_not_inserted():
+    xl = xl_on(
+        {
+            "xl qemu-monitor-command": sequence(
+                (0, "7.2.22\n", ""),
+                (0, "Could not open '/none.iso'\n", ""),
+                (0, "ide-5632: [not inserted]\n", ""),
+            )
+        }
+    )
+    with pytest.raises(CommandFailed, match="Could not open"):
+        xl.insert_cd("win1", "hdc", "/none.iso")
+
+
+@pytest.mark.parametrize("answer", [(0, "8.2.2\n\n", ""), (1, "", "command not implemented\n")])
+def test_any_other_qemu_gets_its_cd_by_xl(answer):
+    xl = xl_on({"xl qemu-monitor-command": answer, "xl cd-insert": "", "xl cd-eject": ""})
+    xl.insert_cd("win1", "hdc", "/a.iso")
+    xl.eject_cd("win1", "hdc")
+    assert "xl cd-insert win1 hdc /a.iso" in xl._shell.asked
+    assert "xl cd-eject win1 hdc" in xl._shell.asked
 
 
 # -- which toolstack

@@ -26,7 +26,6 @@ from harness.guest.exchanges import ExchangeLog
 from harness.guest.guest import Login
 from harness.guest.probe import QUESTIONS, Transcript, domain_channel, probe
 from harness.guest.redaction import Hidden, hidden_names
-from harness.host.toolstack.protocol import NoSuchDomain
 from harness.lab import Redactor, Secret
 from harness.operations import OPERATIONS, Effect, Operation
 
@@ -240,8 +239,9 @@ def test_no_name_makes_the_redaction_fail_and_a_second_one_changes_nothing(
 def test_a_domain_without_interface_or_that_is_not_there_is_named() -> None:
     login = Login("tester", "geheim")
     nothing = recorded("xl-network-list")[1].splitlines()[0] + "\n"
+    host = make_host({"xl list": recorded("xl-list"), "xl network-list win1": nothing})
     with pytest.raises(ConfigurationError, match="win1 has no network interface"):
-        domain_channel(make_host({"xl network-list win1": nothing}), "win1", TEMPLATE, login)
-    gone = (1, "", "web is an invalid domain identifier (rc=-6)\n")
-    with pytest.raises(NoSuchDomain):
-        domain_channel(make_host({"xl network-list web": gone}), "web", TEMPLATE, login)
+        domain_channel(host, "win1", TEMPLATE, login)
+    with pytest.raises(ConfigurationError, match="no domain web") as caught:
+        domain_channel(host, "web", TEMPLATE, login)
+    assert caught.value.mend == "running there: win1"

@@ -24,6 +24,7 @@ DISKS = {0: DiskFound(pv=False, size=1 << 30), 1: DiskFound(pv=True, size=1 << 2
 PV = ToolConditions(seed=7, pv_network=True, disks=DISKS, ports={5301})
 EMULATED = ToolConditions(seed=7, pv_network=False, disks=DISKS, ports={5301})
 SLOW = ToolConditions(seed=7, pv_network=True, ports={5301}, slow_network=True)
+ONE_WAY = ToolConditions(seed=7, pv_network=True, ports={5301}, one_way=True)
 DRIVE = r"\\.\PhysicalDrive1"
 
 
@@ -119,6 +120,14 @@ def test_the_slow_network_passes_a_twentieth() -> None:
     run = UdpRun("127.0.0.1", 5301, Direction.OUT, 10, 1)
     assert value("udp_loss", run, PV) == 0
     assert value("udp_loss", run, SLOW) == pytest.approx(95, abs=1)
+
+
+def test_on_a_one_way_network_tcp_starves_and_no_datagram_is_counted_inwards() -> None:
+    assert value("tcp_throughput", tcp(Direction.OUT), ONE_WAY) > 0
+    assert value("tcp_throughput", tcp(Direction.IN), ONE_WAY) == 0
+    assert value("udp_loss", UdpRun("127.0.0.1", 5301, Direction.OUT, 10, 1), ONE_WAY) == 0
+    with pytest.raises(GuestError, match="not one datagram"):
+        value("udp_loss", UdpRun("127.0.0.1", 5301, Direction.IN, 10, 1), ONE_WAY)
 
 
 def test_eight_streams_carry_more_than_one() -> None:

@@ -10,12 +10,12 @@ from __future__ import annotations
 from harness.lab import GuestTemplate
 from harness.simlab.faults import Faults
 from harness.simlab.guest.disk import blank_disk
-from harness.simlab.guest.setup import GuestSetup
+from harness.simlab.guest.setup import AgentFor, GuestSetup
 from harness.simlab.guest.windows import WindowsGuest
 from harness.simlab.machine import SimulatedGuest
 from harness.winrmd import ServerCertificate
 
-__all__ = ["blank_disk", "make_guest"]
+__all__ = ["AgentFor", "blank_disk", "make_guest"]
 
 
 def make_guest(
@@ -24,12 +24,14 @@ def make_guest(
     faults: Faults,
     seed: int,
     certificate: ServerCertificate | None = None,
+    agent_for: AgentFor | None = None,
 ) -> SimulatedGuest:
     """A guest of a template, powered off.
 
     ``certificate`` is the template's, for templates that speak HTTPS; one is made where it is missing.
-    ``faults`` are the switches of ``FaultScope.GUEST``.
+    ``faults`` are the switches of ``FaultScope.GUEST``. ``agent_for`` gives, for each boot, what runs the
+    harness's own process in the guest; without it the model answers the process's requests.
     """
     if certificate is None:
         certificate = ServerCertificate.make(template.name)
-    return WindowsGuest(GuestSetup(template, password, faults, seed, certificate))
+    return WindowsGuest(GuestSetup(template, password, faults, seed, certificate, agent_for))

@@ -54,7 +54,7 @@ class Control:
         if request == "suspend":  # XENBUS itself, no service needed
             self._busy = True
             life.after(life.machine.pace.acknowledge, lambda: self._acknowledge_suspend(frontends))
-        elif request in {"poweroff", "reboot"} and self._drivers.agent_runs:
+        elif request in {"poweroff", "reboot"} and self._agent_hears:
             self._busy = True
             reason = StopReason.REBOOT if request == "reboot" else StopReason.POWEROFF
             life.after(life.machine.pace.acknowledge, lambda: self._acknowledge(frontends, reason))
@@ -69,6 +69,11 @@ class Control:
     def resumed(self) -> None:
         """Requests are taken again."""
         self._busy = False
+
+    @property
+    def _agent_hears(self) -> bool:
+        """Whether xenagent learns of a request: it watches the node through XENIFACE."""
+        return self._drivers.agent_runs and FaultKind.XENSTORE_DEAF not in self._faults
 
     def _acknowledge(self, frontends: Frontends, reason: StopReason) -> None:
         frontends.acknowledge()

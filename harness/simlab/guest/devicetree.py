@@ -23,6 +23,7 @@ __all__ = [
     "Surroundings",
     "Tree",
     "best",
+    "keep_disks",
     "loadable",
     "scan",
     "shown",
@@ -198,6 +199,12 @@ def _scan_vbd(around: Surroundings, vbd: Node) -> Tree:
 def _scan_iface(iface: Node) -> Tree:
     serving = {DriverName.XENIFACE: iface.package} if iface.works and iface.package else {}
     return Tree(nodes=(iface,), serving=serving)
+
+
+def keep_disks(old: Tree, new: Tree) -> Tree:
+    """The fault disk-stays: disks of the tree before are still listed, though nothing serves them."""
+    stayed = [node for node in old.nodes if node.driver is None and node not in new.nodes]
+    return replace(new, nodes=(*new.nodes, *stayed))
 
 
 def loadable(around: Surroundings, package: StoredPackage) -> bool:

@@ -13,6 +13,7 @@ from harness.simlab.guest.devicetree import (
     Surroundings,
     Tree,
     best,
+    keep_disks,
     loadable,
     scan,
     shown,
@@ -91,7 +92,10 @@ class Drivers:
     def rescan(self, machine: Machine, frontends: Frontends, balloon: Balloon) -> None:
         """Look at the machine and the driver store again, and follow what has changed."""
         old, agent_ran = self.tree, self.agent_runs
-        self.tree = new = scan(self._around(machine, frontends))
+        new = scan(self._around(machine, frontends))
+        if FaultKind.DISK_STAYS in self._faults:
+            new = keep_disks(old, new)
+        self.tree = new
         self.asked = (self.asked & {node.driver for node in new.nodes if node.package}) | new.waiting
         self._kept.unplug = dict(new.counters)
         self._kept.filters = any(node.driver is DriverName.XENBUS and node.package for node in new.nodes)

@@ -11,6 +11,7 @@ from harness.simlab.guest.setup import GuestSetup
 from harness.winrmd import (
     AgentRunner,
     CommandRequest,
+    CommandRunner,
     Credentials,
     Dispatcher,
     Fault,
@@ -35,7 +36,7 @@ _SWITCHES = {
 
 
 class Endpoint:
-    """The WinRM service of one boot. ``operations`` answers requests."""
+    """The WinRM service of one boot. ``operations`` answers requests, unless ``agent`` runs their process."""
 
     def __init__(
         self,
@@ -44,6 +45,7 @@ class Endpoint:
         *,
         shell_version: str,
         computer_name: str,
+        agent: CommandRunner | None = None,
     ) -> None:
         self._setup = setup
         self._switches = FaultSwitches()
@@ -52,7 +54,7 @@ class Endpoint:
         self._server: WinRmServer | None = None
         self._computer_name = computer_name
         self._runner = Dispatcher(
-            AgentRunner(operations, shell_version=shell_version, faults=self._switches),
+            agent or AgentRunner(operations, shell_version=shell_version, faults=self._switches),
             TableRunner({"hostname": Reply(f"{computer_name}\r\n".encode()), "whoami": self._whoami}),
         )
 

@@ -88,6 +88,7 @@ class Programs:
             },
             ports=machine.host_ports,
             slow_network=FaultKind.SLOW_NETWORK in system.setup.faults,
+            one_way=way is not None and way[1] and FaultKind.ONE_WAY in system.setup.faults,
             processors=machine.vcpus,
             turn=self._turn,
         )

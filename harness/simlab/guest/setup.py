@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from harness.lab import GuestTemplate, WinRmTransport
 from harness.simlab.faults import Faults
-from harness.winrmd import ServerCertificate, WinRmSettings
+from harness.winrmd import CommandRunner, ServerCertificate, WinRmSettings
 
-__all__ = ["GuestSetup"]
+if TYPE_CHECKING:
+    from harness.simlab.guest.system import System
+
+__all__ = ["AgentFor", "GuestSetup"]
+
+# Runs the harness's own process in one boot of a guest; made anew for each.
+AgentFor = Callable[["System"], CommandRunner]
 
 _HTTP, _HTTPS = 5985, 5986
 _SECURE = {WinRmTransport.HTTPS_NTLM, WinRmTransport.HTTPS_BASIC}
@@ -17,13 +25,17 @@ _BASIC = {WinRmTransport.HTTPS_BASIC, WinRmTransport.HTTP_BASIC}
 
 @dataclass(frozen=True)
 class GuestSetup:
-    """Template, login, switches and seed; the certificate is the template's."""
+    """Template, login, switches and seed; the certificate is the template's.
+
+    Without ``agent_for`` the model answers the harness's process by itself.
+    """
 
     template: GuestTemplate
     password: str = field(repr=False)
     faults: Faults
     seed: int
     certificate: ServerCertificate | None = None
+    agent_for: AgentFor | None = None
 
     @property
     def secure(self) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from harness.operations import CdFile, Disk, OperationRefused, Pattern, Volume
+from harness.simlab.faults import FaultKind, Faults
 from harness.simlab.guest.editions import Edition
 from harness.simlab.guest.files import GuestFiles
 from harness.simlab.guest.transfer import Cd, corrupt
@@ -27,13 +28,14 @@ class Storage:
         edition: Edition,
         disks: Callable[[], Sequence[MachineDisk]],
         pv: Callable[[], Iterable[int]],
-        *,
-        corrupts: bool,
+        faults: Faults,
     ) -> None:
         self._edition = edition
         self._disks = disks
         self._pv = pv
-        self._corrupts = corrupts
+        self._corrupts = FaultKind.CORRUPT_PAYLOAD in faults
+        self._stays = FaultKind.DISK_STAYS in faults
+        self._seen: dict[int, MachineDisk] = {}
 
     # -- answers
 
@@ -55,8 +57,7 @@ class Storage:
 
     def numbered(self) -> list[tuple[int, MachineDisk]]:
         """Disks with their numbers in Windows: the system disk is 0, then emulated ones, then PV ones."""
-        pv = set(self._pv())
-        seen = [disk for disk in self._disks() if not disk.cdrom and (disk.emulated or disk.number in pv)]
+        seen = [*self._there(), *self._gone()]
         seen.sort(key=lambda disk: (disk.target != 0, not disk.emulated, disk.target))
         return list(enumerate(seen))
 
@@ -103,6 +104,18 @@ class Storage:
 
     # -- inner parts
 
+    def _there(self) -> list[MachineDisk]:
+        pv = set(self._pv())
+        return [disk for disk in self._disks() if not disk.cdrom and (disk.emulated or disk.number in pv)]
+
+    def _gone(self) -> list[MachineDisk]:
+        """The fault disk-stays: PV disks that were seen in this boot and are not there any more."""
+        if not self._stays:
+            return []
+        there = {disk.number: disk for disk in self._there()}
+        self._seen |= {number: disk for number, disk in there.items() if not disk.emulated}
+        return [disk for number, disk in self._seen.items() if number not in there]
+
     def _shown(self, number: int, disk: MachineDisk) -> Disk:
         if disk.emulated:
             # "IDE" is Win32_DiskDrive's word, "ATA" MSFT_Disk's
@@ -131,6 +144,8 @@ class Storage:
             raise OperationRefused("bad-parameter", "blocks must be at least 1, block_size a multiple of 512")
         for _, disk in self.numbered():
             if not disk.emulated and disk.target == target:
+                if disk in self._gone():
+                    raise OperationRefused("command-failed", "the device does not answer")
                 if blocks * block_size > disk.size:
                     raise OperationRefused(
                         "command-failed", f"the disk ends in block {disk.size // block_size}"

@@ -62,10 +62,9 @@ class System:
             stuck=FaultKind.BALLOON_STUCK in setup.faults,
             shrinks_total=self._shrinks_total,
         )
-        corrupts = FaultKind.CORRUPT_PAYLOAD in setup.faults
         self.network = Network(self.seed, kept, self.edition, setup.faults, lambda: self.drivers.tree)
         self.storage = Storage(
-            self.edition, lambda: self.life.machine.disks, lambda: self.drivers.tree.vbds, corrupts=corrupts
+            self.edition, lambda: self.life.machine.disks, lambda: self.drivers.tree.vbds, setup.faults
         )
         self.xeniface = Xeniface(lambda: DriverName.XENIFACE in self.drivers.tree.serving, setup.faults)
         self.pnputil = Pnputil(kept, self.files, self._package_changed, old=self.edition.old)
@@ -85,6 +84,7 @@ class System:
             self._answer,
             shell_version=self.edition.shell_version,
             computer_name=kept.computer_name,
+            agent=setup.agent_for(self) if setup.agent_for else None,
         )
 
     # -- a boot
@@ -113,6 +113,7 @@ class System:
         self.events.started(self.edition.version)
         if self.drivers.start_services(self.frontends):
             self.events.agent(_AGENT_STARTED)
+        self.xeniface.services_are_up(self.life)
         for node in self.drivers.tree.nodes:
             if node.problem:
                 self.events.device_problem(node.instance_id, node.problem)
@@ -131,6 +132,7 @@ class System:
         self.control.resumed()
         if self.drivers.agent_runs:
             self.events.agent(_UNSUSPENDED)
+        self.xeniface.services_are_up(life)
         self._watch()
         self._follow_network()
         self.balloon.follow()

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from harness.operations import OperationRefused, XenstoreEvent, XenstoreValue
 from harness.simlab.faults import FaultKind, Faults
 from harness.simlab.guest.life import Life
-from harness.simlab.host.store import StoreError
+from harness.simlab.host.store import DOM0, Store, StoreError
 
 __all__ = ["Xeniface"]
 
@@ -20,11 +20,23 @@ class Xeniface:
     def __init__(self, works: Callable[[], bool], faults: Faults) -> None:
         self._works = works
         self._faults = faults
+        self._copy: Store | None = None
+
+    def services_are_up(self, life: Life) -> None:
+        """From here on the fault xenstore-deaf holds: xenagent has said what it has to say.
+
+        Its connection is lost and nothing tells: it works on what it knew then, where nobody refuses
+        it anything (guess: how such a mistake would look from outside).
+        """
+        if FaultKind.XENSTORE_DEAF in self._faults:
+            self._copy = Store(life.machine.clock)
+            for path, value, permissions in life.machine.store.walk(f"/local/domain/{life.machine.domid}"):
+                self._copy.put(path, value, permissions)
 
     def read(self, life: Life, path: str) -> XenstoreValue:
         """See ``GuestOperations.xenstore_read``."""
         self._check()
-        whole, domid, store = _absolute(life, path), life.machine.domid, life.machine.store
+        whole, (store, domid) = _absolute(life, path), self._reached(life)
         try:
             value = store.read(whole, domid)
             children = tuple(sorted(store.children(whole, domid)))
@@ -37,8 +49,9 @@ class Xeniface:
     def write(self, life: Life, path: str, value: str) -> XenstoreValue:
         """See ``GuestOperations.xenstore_write``."""
         self._check()
+        store, domid = self._reached(life)
         try:
-            life.machine.store.write(_absolute(life, path), self._carried(value), life.machine.domid)
+            store.write(_absolute(life, path), self._carried(value), domid)
         except StoreError as error:
             if FaultKind.XENSTORE_LENIENT in self._faults:
                 return XenstoreValue(path, value, ())
@@ -52,11 +65,17 @@ class Xeniface:
         try:
             watch.next(0)  # a watch fires once when it is set
             fired = watch.next(seconds) is not None
-            if FaultKind.WATCH_SILENT in self._faults:
+            if FaultKind.WATCH_SILENT in self._faults or self._copy is not None:
                 fired = False
             return XenstoreEvent(path, fired=fired or FaultKind.WATCH_NOISY in self._faults)
         finally:
             life.unwatch(watch)
+
+    def _reached(self, life: Life) -> tuple[Store, int]:
+        """What it works on, and whose rights count there."""
+        if self._copy is not None:
+            return self._copy, DOM0
+        return life.machine.store, life.machine.domid
 
     def _carried(self, value: str) -> str:
         """What becomes of a value on its way."""

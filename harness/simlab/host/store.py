@@ -18,7 +18,7 @@ from typing import Protocol
 
 from harness.simlab.clock import Clock
 
-__all__ = ["Store", "StoreError", "Watch"]
+__all__ = ["DOM0", "Store", "StoreError", "Watch"]
 
 DOM0 = 0
 

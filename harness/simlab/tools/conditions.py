@@ -23,7 +23,8 @@ class ToolConditions:
 
     ``disks`` are by number, as in ``\\.\PhysicalDrive1``. ``ports`` are those that servers listen
     on at the host now (``ToolRun.listens``). ``turn`` counts the programs this boot has run before:
-    the same arguments in another turn give slightly other figures.
+    the same arguments in another turn give slightly other figures. With ``one_way`` nothing arrives in
+    the guest but what a tool needs to talk to its peer.
     """
 
     seed: int
@@ -31,6 +32,7 @@ class ToolConditions:
     disks: Mapping[int, DiskFound] = field(default_factory=dict)
     ports: Collection[int] = frozenset()
     slow_network: bool = False
+    one_way: bool = False
     processors: int = 2
     turn: int = 0
 

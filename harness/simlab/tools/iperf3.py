@@ -135,6 +135,8 @@ def _way(options: Options, conditions: ToolConditions, outwards: bool, share: fl
     streams = _number(options, "parallel", 1)
     rate = (_PV_OUT if outwards else _PV_IN) if conditions.pv_network else _EMULATED
     rate *= share * (_MANY if streams > 1 else 1.0) * (_SLOW if conditions.slow_network else 1.0)
+    if conditions.one_way and not outwards:
+        rate = 0.0
     word = "out" if outwards else "in"
     rate *= wobble(conditions, ["iperf3", word, str(streams), str(share)])
     return _Way(outwards, rate * 1e6, retransmits=streams if conditions.slow_network else 0)
@@ -180,7 +182,11 @@ def _udp(options: Options, conditions: ToolConditions) -> dict[str, Any]:
     packets = max(1, round(offered * seconds / 8 / block))
     limit = (_PV_OUT if conditions.pv_network else _EMULATED) * 1e6
     passed = min(1.0, limit / offered) * (_SLOW if conditions.slow_network else 1.0)
-    lost = round(packets * (1 - passed))
+    if conditions.one_way and not outwards:
+        passed = 0.0
+    # guess: a receiver knows of lost datagrams by those that do arrive; where none does it counts none
+    seen = packets if passed else 0
+    lost = round(seen * (1 - passed))
     jitter = 0.02 * wobble(conditions, ["iperf3", "jitter"])
 
     def figures(share: float, *, arrived: bool, sender: bool) -> dict[str, Any]:
@@ -189,8 +195,8 @@ def _udp(options: Options, conditions: ToolConditions) -> dict[str, Any]:
             **_span(seconds, rate),
             "jitter_ms": jitter if arrived else 0,
             "lost_packets": round(lost * share) if arrived else 0,
-            "packets": round(packets * share),
-            "lost_percent": 100 * lost / packets if arrived else 0,
+            "packets": round((seen if arrived else packets) * share),
+            "lost_percent": 100 * lost / seen if arrived and seen else 0,
             "sender": sender,
         }
 

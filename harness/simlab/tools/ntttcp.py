@@ -44,6 +44,8 @@ def play_ntttcp(arguments: Sequence[str], conditions: ToolConditions) -> ToolRun
     waits = int(options.get("-wu", "0")) + int(options.get("-cd", "0"))
     threads = int(mapping[1])
     mib_per_s = (1100.0 if conditions.pv_network else 50.0) / (20 if conditions.slow_network else 1)
+    if conditions.one_way and "-r" in options:
+        mib_per_s = 0.0
     mib_per_s *= wobble(conditions, ["ntttcp", mapping[1]])
     return ToolRun(0, _text(mib_per_s, seconds, threads), "", float(seconds + waits))
 

@@ -30,7 +30,7 @@ esac
     # -b: goes on asking in the background, so that a network that comes late is taken
     exec busybox udhcpc -q -i eth0 -t 10 -T 2 -A 3 -s /usr/local/sbin/guest-dhcp -f
 } >/dev/null 2>&1 &
-# the power button, the CD drive
-for module in button evdev sr_mod; do
-    modprobe "$module"
-done
+# the power button, for the agent; the CD drive has time
+modprobe button
+modprobe evdev
+modprobe sr_mod &

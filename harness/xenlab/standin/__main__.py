@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import platform
 import signal
 import sys
@@ -38,6 +39,8 @@ def main() -> int:
         machine="STANDIN",
     )
     server.start()
+    # Identify is answered from here on; the first login would wait for these imports, so they come now
+    threading.Thread(target=importlib.import_module, args=("spnego",), daemon=True).start()
     ended.wait()
     guest.power.note_stop()
     return 0

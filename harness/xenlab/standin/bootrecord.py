@@ -10,7 +10,7 @@ from harness.model import INSTALL_ORDER, DriverName
 from harness.xenlab.standin.driverstore import DriverStore
 from harness.xenlab.standin.places import Places
 
-__all__ = ["BootRecord", "TestSigning", "boot_id"]
+__all__ = ["BootRecord", "SigningSwitch", "boot_id"]
 
 
 def boot_id(root: Path) -> str:
@@ -18,7 +18,7 @@ def boot_id(root: Path) -> str:
     return (root / "proc/sys/kernel/random/boot_id").read_text().strip()
 
 
-class TestSigning:
+class SigningSwitch:
     """Switched for the next boot; what this one has does not change."""
 
     def __init__(self, places: Places) -> None:
@@ -46,7 +46,7 @@ class BootRecord:
     test_signing: bool
 
     @classmethod
-    def take(cls, places: Places, store: DriverStore, signing: TestSigning) -> BootRecord:
+    def take(cls, places: Places, store: DriverStore, signing: SigningSwitch) -> BootRecord:
         """The record of this boot, made by its first agent; a later one reads it."""
         path = places.run / "boot.json"
         now = boot_id(places.root)

@@ -1,9 +1,9 @@
 """The System log, kept by the agent in a file: one JSON object per line, written through.
 
 Providers and ids are Windows' own (facts/pv-drivers.md 7), so that the harness reads one language. An
-unclean stop is noticed as Windows does it: at the next start, because the last one left no mark. A panic leaves
-nothing that outlives it here (no kdump, no pstore in an HVM guest): its host sees it as a crash, and event
-1001 is never written.
+unclean stop is noticed as Windows does it: at the next start, because the last one left no mark. A panic
+leaves nothing that outlives it here (no kdump, no pstore in an HVM guest): its host sees it as a crash, and
+event 1001 is never written.
 """
 
 from __future__ import annotations

@@ -41,8 +41,8 @@ from harness.operations import (
     XenstoreValue,
 )
 from harness.xenlab.standin import files, pattern
-from harness.xenlab.standin.bootrecord import BootRecord, TestSigning
-from harness.xenlab.standin.devices import Devices
+from harness.xenlab.standin.bootrecord import BootRecord, SigningSwitch
+from harness.xenlab.standin.devices import NEEDS_RESTART, NO_DRIVER, Devices
 from harness.xenlab.standin.driverstore import DriverStore
 from harness.xenlab.standin.eventlog import EventLog
 from harness.xenlab.standin.hardware import Hardware, driver_of
@@ -97,7 +97,7 @@ class StandIn:
         self._hardware = Hardware(places.root)
         self._store = DriverStore(places)
         self._store.prepare()
-        self._signing = TestSigning(places)
+        self._signing = SigningSwitch(places)
         self._boot = BootRecord.take(places, self._store, self._signing)
         self._devices = Devices(self._hardware, self._store, self._boot)
         self._network = Network(self._hardware, self._devices)
@@ -204,7 +204,8 @@ class StandIn:
                 package = self._store.remove(published)
             except OperationRefused as refusal:
                 return 1, f"Failed to delete driver package: {refusal.detail}\n"
-            return self._exit_code(package), "Driver package deleted successfully.\n"
+            restart = self._exit_code(package) == _RESTART_NEEDED
+            return _RESTART_NEEDED if restart else _DONE, "Driver package deleted successfully.\n"
 
         if not re.fullmatch(r"oem\d+\.inf", published):
             raise OperationRefused("bad-parameter", "published must be oemN.inf")
@@ -213,19 +214,20 @@ class StandIn:
     def _changed(self, work: Callable[[], tuple[int, str]]) -> JobStarted:
         started = self._jobs.do(work)
         # XENIFACE needs no boot: it is there as soon as XENBUS runs and the package is in
-        if DriverName.XENIFACE in self._store.installed() and self._hardware.bus_up:
-            make_node(self._places.root, xenstore_device(self._places.root))
-        elif DriverName.XENIFACE not in self._store.installed():
+        if DriverName.XENIFACE not in self._store.installed():
             remove_node(self._places.root)
+        elif self._hardware.look().bus_up:
+            make_node(self._places.root, xenstore_device(self._places.root))
         return started
 
     def _exit_code(self, package: Package) -> int:
         """What pnputil would say of the devices of a package that came or went."""
         names = {name for model in package.models for one in model.ids if (name := driver_of(one))}
-        problems = {self._devices.problem(name) for name in names}
-        if self._devices.restart_needed(names):
+        tree = self._devices.now()
+        problems = {tree.problem(name) for name in names}
+        if NEEDS_RESTART in problems:
             return _RESTART_NEEDED
-        return _NO_DEVICE if not names or problems == {28} else _DONE
+        return _NO_DEVICE if problems <= {NO_DRIVER} else _DONE
 
     # -- signatures
 

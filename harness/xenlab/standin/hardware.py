@@ -8,9 +8,19 @@ from pathlib import Path
 
 from harness.model import DriverName
 
-__all__ = ["BUS_ID", "FrontEnd", "Hardware", "PciDevice", "ScsiDevice", "child_ids", "driver_of"]
+__all__ = [
+    "BUS_ID",
+    "FrontEnd",
+    "Hardware",
+    "HardwareView",
+    "PciDevice",
+    "ScsiDevice",
+    "child_ids",
+    "driver_of",
+]
 
 XEN_VENDOR = 0x5853
+XENSTORE_DEVICE = "dev/xen/xenbus"  # relative to the root; there only while XENIFACE is
 BUS_ID = r"PCI\VEN_5853&DEV_0001"
 # The ids a real XENBUS would give its children, by revision from 8.1 to 9.1 (facts/pv-drivers.md 1.1). A real
 # one offers those of its own version; which that is cannot be asked of a Linux kernel, so all are offered.
@@ -108,6 +118,20 @@ class ScsiDevice:
     cdrom: bool
 
 
+@dataclass(frozen=True)
+class HardwareView:
+    """What the kernel showed at one moment; everything sorted."""
+
+    pci: tuple[PciDevice, ...]
+    vifs: tuple[FrontEnd, ...]
+    vbds: tuple[FrontEnd, ...]
+    drives: tuple[ScsiDevice, ...]
+    bus_up: bool
+    """Whether the kernel speaks with Xen: the platform device is bound and the hypervisor known."""
+    xenstore: bool
+    """Whether programs can open xenstore."""
+
+
 class Hardware:
     """The kernel's view, below ``root``."""
 
@@ -115,11 +139,18 @@ class Hardware:
         self.root = root
         self._sys = root / "sys"
 
-    @property
-    def bus_up(self) -> bool:
-        """Whether the kernel speaks with Xen: the platform device is bound and the hypervisor known."""
-        platform = any(device.vendor == XEN_VENDOR and device.driver for device in self.pci_devices())
-        return platform and _text(self._sys / "hypervisor/type") == "xen"
+    def look(self) -> HardwareView:
+        """All of it, now."""
+        pci = self.pci_devices()
+        platform = any(device.vendor == XEN_VENDOR and device.driver for device in pci)
+        return HardwareView(
+            pci=pci,
+            vifs=self.front_ends("vif"),
+            vbds=self.front_ends("vbd"),
+            drives=self.scsi_devices(),
+            bus_up=platform and _text(self._sys / "hypervisor/type") == "xen",
+            xenstore=(self.root / XENSTORE_DEVICE).exists(),
+        )
 
     def pci_devices(self) -> tuple[PciDevice, ...]:
         """All, sorted by slot."""

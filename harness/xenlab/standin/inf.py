@@ -11,12 +11,19 @@ import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 __all__ = ["InfService", "Model", "Package", "parse_package", "read_package"]
 
 # Windows on x64 takes decorated model sections only.
 _DECORATION = "ntamd64"
-_STARTS = {0: "boot", 1: "system", 2: "auto", 3: "demand", 4: "disabled"}
+_STARTS: dict[int, Literal["boot", "system", "auto", "demand", "disabled"]] = {
+    0: "boot",
+    1: "system",
+    2: "auto",
+    3: "demand",
+    4: "disabled",
+}
 _TOKEN = re.compile(r"%([^%]*)%")
 
 _Section = list[tuple[str, list[str]]]
@@ -27,7 +34,7 @@ class InfService:
     """A service that the package adds; ``start`` in the words of ``harness.operations.Service``."""
 
     name: str
-    start: str
+    start: Literal["boot", "system", "auto", "demand", "disabled"]
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from harness.model import DriverName
 from harness.operations import NetworkAdapter, NetworkStatistics, OperationRefused
 from harness.xenlab.standin import ethtool
-from harness.xenlab.standin.devices import Devices
+from harness.xenlab.standin.devices import Devices, DeviceTree
 from harness.xenlab.standin.hardware import Hardware
 
 __all__ = ["Network", "feature_of", "settings_of", "wanted_state"]
@@ -28,6 +29,7 @@ _SENT = {
 _GENERIC = "tx-checksum-ip-generic"  # e1000 has one switch for all protocols
 _RECEIVED = "rx-checksum"
 _MBIT = 1_000_000
+_FRONT_END = re.compile(r"vif-(\d+)")
 
 
 def feature_of(keyword: str, names: frozenset[str]) -> str | None:
@@ -78,8 +80,9 @@ class Network:
     def adapters(self) -> tuple[NetworkAdapter, ...]:
         """See ``GuestOperations.network_adapters``: those with a device behind them."""
         addresses = _addresses()
+        tree = self._devices.now()
         found = [
-            self._adapter(path, addresses.get(path.name, ()))
+            self._adapter(path, tree, addresses.get(path.name, ()))
             for path in sorted(self._net.iterdir())
             if (path / "device").exists()
         ]
@@ -108,17 +111,16 @@ class Network:
         if ethtool.features(path.name)[name].on != on:
             raise OperationRefused("command-failed", f"adapter {mac}: {name} stays as it was")
 
-    def _adapter(self, path: Path, addresses: tuple[str, ...]) -> NetworkAdapter:
-        front = next(
-            (one for one in self._hardware.front_ends("vif") if _device(path) == f"vif-{one.number}"), None
-        )
-        package = self._devices.running(DriverName.XENNET) if front else None
+    def _adapter(self, path: Path, tree: DeviceTree, addresses: tuple[str, ...]) -> NetworkAdapter:
+        match = _FRONT_END.fullmatch(_device(path))
+        number = int(match[1]) if match else None
+        package = tree.running(DriverName.XENNET) if match else None
         up = _text(path / "operstate") == "up"
         return NetworkAdapter(
             name=path.name,
-            description=f"Xen PV Network Device #{front.number}" if front else f"emulated {_driver(path)}",
+            description=f"emulated {_driver(path)}" if number is None else f"Xen PV Network Device #{number}",
             mac=self._mac(path),
-            instance_id=self._devices.network_id(front) if front else self._pci_id(path),
+            instance_id=self._pci_id(path) if number is None else tree.network_id(number),
             up=up,
             speed_bps=max(0, int(_text(path / "speed") or 0)) * _MBIT if up else 0,
             mtu=int(_text(path / "mtu") or 0),

@@ -19,6 +19,7 @@ from typing import Self
 
 from harness.deadline import Deadline
 from harness.operations import OperationRefused, XenstoreEvent, XenstoreValue
+from harness.xenlab.standin.hardware import XENSTORE_DEVICE
 
 __all__ = ["XenstoreConnection", "make_node", "remove_node", "xenstore_device"]
 
@@ -36,7 +37,7 @@ _TOKEN = b"pvhck"
 
 def xenstore_device(root: Path) -> Path:
     """The device file: there only while XENIFACE is."""
-    return root / "dev/xen/xenbus"
+    return root / XENSTORE_DEVICE
 
 
 def make_node(root: Path, path: Path) -> None:
