@@ -7,6 +7,7 @@ import hashlib
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from asn1crypto import cms, core  # type: ignore[import-untyped]  # no type information
 from asn1crypto import x509 as asn1_x509
@@ -70,14 +71,16 @@ class TestSigner:
 
 def make_catalog(files: Iterable[ListedFile], signer: TestSigner | None, *, now: dt.datetime) -> bytes:
     """A catalog in its second version (SHA-256); without a signer as inf2cat leaves it."""
-    trust_list = ctl.TrustList(
-        {
-            "usage": [ctl.CATALOG_LIST],
-            "identifier": secrets.token_bytes(16),
-            "this_update": asn1_x509.UTCTime(now.replace(microsecond=0)),
-            "algorithm": {"algorithm": ctl.CATALOG_MEMBER_V2, "parameters": core.Any(core.Null())},
-            "subjects": [_subject(file) for file in sorted(files, key=lambda file: file.digest)],
-        }
+    trust_list = _fixed(
+        ctl.TrustList(
+            {
+                "usage": [ctl.CATALOG_LIST],
+                "identifier": secrets.token_bytes(16),
+                "this_update": asn1_x509.UTCTime(now.replace(microsecond=0)),
+                "algorithm": {"algorithm": ctl.CATALOG_MEMBER_V2, "parameters": core.Any(core.Null())},
+                "subjects": [_subject(file) for file in sorted(files, key=lambda file: file.digest)],
+            }
+        )
     )
     signed = {
         "version": "v1",
@@ -88,6 +91,11 @@ def make_catalog(files: Iterable[ListedFile], signer: TestSigner | None, *, now:
     if signer:
         signed["certificates"] = [cms.CertificateChoices.load(signer.der)]
     return bytes(ctl.CatalogFile({"content_type": ctl.SIGNED_DATA, "content": signed}).dump())
+
+
+def _fixed(value: Any) -> Any:
+    """The same, encoded once: asn1crypto encodes what it was not given as bytes anew at every level above."""
+    return type(value).load(value.dump())
 
 
 def _subject(file: ListedFile) -> ctl.TrustedSubject:
@@ -102,7 +110,10 @@ def _subject(file: ListedFile) -> ctl.TrustedSubject:
     reader = ctl.MemberInfo({"guid": _PE_GUID if file.image else _FLAT_GUID, "version": _MEMBER_VERSION})
     pairs = ((ctl.NAME_VALUE, name), (ctl.MEMBER_INFO, reader), (ctl.INDIRECT_DATA, data))
     attributes = [{"type": kind, "values": [core.Any(value)]} for kind, value in pairs]
-    return ctl.TrustedSubject({"identifier": file.digest, "attributes": attributes})
+    subject: ctl.TrustedSubject = _fixed(
+        ctl.TrustedSubject({"identifier": file.digest, "attributes": attributes})
+    )
+    return subject
 
 
 def _signer_info(signer: TestSigner, trust_list: bytes, now: dt.datetime) -> cms.SignerInfo:

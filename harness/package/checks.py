@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from harness.model import DriverName
 from harness.package.findings import BuildFinding, FindingKind, Severity
 from harness.package.parts import BuildPackage, PackageFile, version_numbers
+from harness.package.trust import SignerFacts, TrustKind
 
 __all__ = ["check_build", "check_package"]
 
@@ -136,13 +137,25 @@ def _check_catalog(package: BuildPackage, now: dt.datetime) -> Iterator[BuildFin
                 _SIGN,
             )
     for signer in catalog.signers:
-        if not signer.valid_at(now):
-            yield _warning(
-                FindingKind.NOT_VALID_NOW,
-                subject,
-                f"its signer {signer.subject} is valid from {signer.not_before:%Y-%m-%d} to "
-                f"{signer.not_after:%Y-%m-%d} and there is no timestamp",
-            )
+        yield from _check_signer(subject, signer, now)
+
+
+def _check_signer(subject: str, signer: SignerFacts, now: dt.datetime) -> Iterator[BuildFinding]:
+    if signer.trust is TrustKind.TEST and signer.root is None:
+        yield _warning(
+            FindingKind.NO_ROOT,
+            subject,
+            f"the certificate {signer.top} at the top of its signer's chain is not in the build: a guest "
+            "that does not know it refuses the package",
+            "put it into the build as a .cer file",
+        )
+    if not signer.valid_at(now):
+        yield _warning(
+            FindingKind.NOT_VALID_NOW,
+            subject,
+            f"its signer {signer.subject} is valid from {signer.not_before:%Y-%m-%d} to "
+            f"{signer.not_after:%Y-%m-%d} and there is no timestamp",
+        )
 
 
 def _contracts(packages: Iterable[BuildPackage]) -> tuple[dict[str, str], dict[str, str]]:

@@ -23,7 +23,6 @@ class FindingKind(StrEnum):
     """What can be wrong."""
 
     NOTHING_THERE = "nothing-there"
-    UNREADABLE = "unreadable"
     AMBIGUOUS = "ambiguous"
     NO_INF = "no-inf"
     BAD_INF = "bad-inf"

@@ -1,4 +1,7 @@
-"""Ctrl-C and SIGTERM: the first ends the work, the next is told that it is tidied up, the one after ends that."""
+"""Ctrl-C and SIGTERM: the first ends the work, the second hears that it is tidied up, the third ends that.
+
+A signal that is ignored, as Ctrl-C is by what a script started in the background, stays ignored.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import threading
 import types
 from collections.abc import Iterator
 
-__all__ = ["interruptible", "tidying"]
+__all__ = ["interruptible", "loading", "tidying"]
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _TOLD = b"pvhck: tidying up; interrupt once more to leave that to the next `pvhck lab sweep`\n"
@@ -34,9 +37,19 @@ class _Handler:
 
 
 @contextlib.contextmanager
+def loading() -> Iterator[None]:
+    """Within it Ctrl-C ends the process at once: nothing is there to be tidied up.
+
+    As an exception it would be shown, or swallowed, by whichever module is just being imported.
+    """
+    with _handled(signal.SIG_DFL):
+        yield
+
+
+@contextlib.contextmanager
 def interruptible() -> Iterator[None]:
     """Within it the signals come as KeyboardInterrupt, and in the order above. For the main thread."""
-    with _handled():
+    with _handled(_Handler()):
         yield
 
 
@@ -49,23 +62,26 @@ def tidying() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    there = signal.getsignal(signal.SIGINT)
-    with contextlib.nullcontext(there) if isinstance(there, _Handler) else _handled() as handler:
-        came, handler.tidying = handler.came, True
-        try:
+    there = (signal.getsignal(number) for number in _SIGNALS)
+    handler = next((one for one in there if isinstance(one, _Handler)), None) or _Handler()
+    came, handler.tidying = handler.came, True
+    try:
+        with _handled(handler):
             yield
-        finally:
-            handler.tidying = False
-        if handler.came and not came:
-            raise KeyboardInterrupt
+    finally:
+        handler.tidying = False
+    if handler.came and not came:
+        raise KeyboardInterrupt
 
 
 @contextlib.contextmanager
-def _handled() -> Iterator[_Handler]:
-    handler = _Handler()
-    before = {number: signal.signal(number, handler) for number in _SIGNALS}
+def _handled(handler: _Handler | signal.Handlers) -> Iterator[None]:
+    there = {number: signal.getsignal(number) for number in _SIGNALS}
+    before = {number: one for number, one in there.items() if one is not signal.SIG_IGN}
+    for number in before:
+        signal.signal(number, handler)
     try:
-        yield handler
+        yield
     finally:
         for number, one in before.items():
             signal.signal(number, one)

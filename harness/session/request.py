@@ -10,7 +10,7 @@ from pathlib import Path
 
 from harness.errors import ConfigurationError
 from harness.lab import Lab, Profile, load_lab, load_profile
-from harness.model import DriverName, GuestKind
+from harness.model import GuestKind
 from harness.package import DriverBuild, load_build, make_build
 from harness.session.options import SYNTHETIC, RunOptions
 from harness.session.placement import Placement, Selection, placements
@@ -37,11 +37,6 @@ class RunRequest:
         """Where tests run in this lab."""
         chosen = Selection(self.options.hosts, self.options.templates)
         return placements(self.lab, self.profile.axes, chosen)
-
-    @property
-    def packages(self) -> tuple[DriverName, ...] | None:
-        """The packages of the build, None without a build."""
-        return None if self.build is None else self.build.names
 
 
 @contextlib.contextmanager

@@ -70,7 +70,7 @@ class Run:
         if left:
             config.hook.pytest_deselected(items=left)
         for item in in_order(chosen):
-            planned = plan(item, self._request.lab, self._request.packages)
+            planned = plan(item, self._request.lab, self._request.build)
             self._planned.append(planned)
             item.stash[planned_key] = planned
             if planned.reasons:

@@ -11,6 +11,7 @@ import pytest
 from harness.lab import GuestTemplate, Lab, Profile
 from harness.lab.match import Requirement, missing_packages, why_not
 from harness.model import Area, DriverName
+from harness.package import DriverBuild
 from harness.session.placement import Placement
 
 __all__ = [
@@ -56,17 +57,19 @@ def wanted(item: pytest.Item, profile: Profile) -> bool:
     return chosen and not any(fnmatch(name, pattern) for pattern in profile.deselect)
 
 
-def plan(item: pytest.Item, lab: Lab, packages: Sequence[DriverName] | None) -> Planned:
-    """Match a test's requirement against its placement's hosts.
+def plan(item: pytest.Item, lab: Lab, build: DriverBuild | None) -> Planned:
+    """Match a test's requirement against its placement's hosts, and the build against its template.
 
-    ``packages`` are those of the driver build, None when the template's own drivers are judged.
+    Without ``build`` the template's own drivers are judged.
     """
     placement = placement_of(item)
     requirement = _requirement(item)
     reasons = list(placement.reasons)
-    if packages is not None:
-        reasons += missing_packages(requirement, packages)
     template = lab.templates[placement.template]
+    if build is not None:
+        reasons += missing_packages(requirement, build.names)
+        if template.arch not in build.arches:
+            reasons.append(f"the driver build has nothing for {template.arch}")
     able = []
     for name in placement.hosts if not reasons else ():
         found = why_not(requirement, lab.hosts[name], template, lab)

@@ -61,7 +61,9 @@ class _Scene:
 
 def _timeless(value: Any) -> Any:
     """Time goes on between two questions, and the engine's version is its own."""
-    return dataclasses.replace(value, time_utc="", shell_version="") if isinstance(value, SystemFacts) else value
+    return (
+        dataclasses.replace(value, time_utc="", shell_version="") if isinstance(value, SystemFacts) else value
+    )
 
 
 @pytest.fixture

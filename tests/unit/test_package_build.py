@@ -1,5 +1,6 @@
 """Builds as a whole: layouts, what makes one unusable, what is only said."""
 
+import dataclasses
 import datetime as dt
 import shutil
 import tarfile
@@ -20,6 +21,7 @@ from harness.package import (
     load_build,
     make_build,
 )
+from harness.package.checks import check_package
 
 VERSION = "9.1.0.42"
 TWO = INSTALL_ORDER[:2]
@@ -306,3 +308,17 @@ def test_symbols_stay_at_home(tmp_path: Path) -> None:
 
     assert "xenbus.pdb" in {file.name for file in package.files}
     assert "xenbus.pdb" not in {file.name for file in package.payload}
+
+
+def test_a_test_signature_without_its_root_is_told_of(build: DriverBuild) -> None:
+    package = build.packages[0]
+    (signer,) = package.catalog.signers
+    rootless = dataclasses.replace(signer, root=None, top="CN=Somebody's root")
+    catalog = dataclasses.replace(package.catalog, signers=(rootless,))
+
+    found = list(check_package(dataclasses.replace(package, catalog=catalog), dt.datetime.now(dt.UTC)))
+
+    assert [(finding.kind, finding.severity) for finding in found] == [
+        (FindingKind.NO_ROOT, Severity.WARNING)
+    ]
+    assert "CN=Somebody's root" in found[0].found

@@ -1,0 +1,30 @@
+"""``pvhck plan`` says what would run where, and why not, without touching anything."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from harness.model import Arch
+from harness.package import make_build
+
+_PVHCK = (sys.executable, "-c", "import sys; from harness.cli import main; sys.exit(main())")
+
+
+def _plan(*words: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*_PVHCK, "plan", *map(str, words)], capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def test_a_build_without_packages_for_a_template_is_a_reason_before_anything_runs(tmp_path: Path) -> None:
+    build = make_build(tmp_path / "build", version="9.1.0.1", arches=(Arch.X64,))
+
+    planned = _plan("--build", build, "-k", "test_xenbus_works")
+
+    assert planned.returncode == 0
+    lines = planned.stdout.splitlines()
+    assert any("win10-x64" in line and "sim-a, sim-b" in line for line in lines)
+    assert any("win7-x86" in line and "the driver build has nothing for x86" in line for line in lines)
+    assert "2 tests: 1 can run, 1 cannot" in planned.stdout
