@@ -11,7 +11,7 @@ demo:
 
 test:
 	@tools/setup.sh dev
-	@$(PY) -m pytest tests -m "not xen"
+	@$(PY) -m pytest tests -m "not xen" -n 2 --dist loadfile
 
 demo-xen:
 	@tools/setup.sh runtime
@@ -34,6 +34,8 @@ bench:
 	@$(PY) -m benchmarks
 
 lock:
+	@tools/setup.sh dev
+	@$(PY) -m pip install --quiet pip-tools # not in dev.in: nothing but this target needs it
 	@for list in runtime build dev libvirt; do $(LOCK) -o requirements/$$list.txt requirements/$$list.in; done
 
 clean:

@@ -17,9 +17,9 @@ from harness.doctor import Check, State, check_booted, check_host, check_templat
 from harness.errors import ConfigurationError, HarnessError
 from harness.host.area import sweep
 from harness.host.host import Host
-from harness.host.sshlogin import fetch_host_key, fingerprint, trust
+from harness.host.sshlogin import Credentials, fetch_host_key, fingerprint, trust
 from harness.host.status import host_status, status_lines
-from harness.lab import GuestTemplate, HostKind, HostSpec, Lab, load_lab
+from harness.lab import GuestTemplate, HostKind, HostSpec, Lab, load_lab, resolve_secret
 from harness.lab.match import cannot_carry
 from harness.xenlab import lab as xenlab
 
@@ -128,7 +128,8 @@ def _status(arguments: argparse.Namespace) -> int:
 
 def _trust(arguments: argparse.Namespace) -> int:
     spec = lasting_host(load_lab(arguments.hosts), arguments.host)
-    key = fetch_host_key(spec)
+    # with a jump host, that one has to let us in first
+    key = fetch_host_key(spec, Credentials(lambda ref: resolve_secret(ref).reveal()))
     print(f"host {spec.name} ({spec.address}:{spec.port}) shows\n    {fingerprint(key)}")
     print(f"Compare it there: ssh-keygen -lf /etc/ssh/ssh_host_{key.get_name().removeprefix('ssh-')}_key.pub")
     if not arguments.yes:

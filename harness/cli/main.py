@@ -13,7 +13,7 @@ from pathlib import Path
 
 from harness import __version__
 from harness.errors import ConfigurationError, HarnessError
-from harness.session.interrupts import interruptible
+from harness.session.interrupts import interruptible, loading
 
 __all__ = ["main"]
 
@@ -24,9 +24,11 @@ EXIT_INTERRUPTED = 130
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; what goes wrong is one line for a person, never a traceback."""
+    with loading():
+        parser = _parser()
+    parsed = parser.parse_args(arguments)
     with interruptible(), contextlib.suppress(BrokenPipeError):
         try:
-            parsed = _parser().parse_args(arguments)
             return int(parsed.command(parsed))
         except ConfigurationError as error:
             return _say(error, EXIT_USAGE)
@@ -38,8 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    # loading these takes a second or more: whoever presses Ctrl-C meanwhile is answered, too
-    from harness.cli import guest, lab, report, run  # noqa: PLC0415
+    from harness.cli import guest, lab, report, run  # noqa: PLC0415  # they take a second or more: see loading
 
     parser = argparse.ArgumentParser(
         prog="pvhck", description="End-to-end tests of the Xen Windows PV drivers.", allow_abbrev=False

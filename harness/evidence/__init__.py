@@ -2,5 +2,6 @@
 
 from harness.evidence.collect import COLLECTORS, collect
 from harness.evidence.collector import Collector, Scene, Side
+from harness.evidence.hang import provoke_dump
 
-__all__ = ["COLLECTORS", "Collector", "Scene", "Side", "collect"]
+__all__ = ["COLLECTORS", "Collector", "Scene", "Side", "collect", "provoke_dump"]

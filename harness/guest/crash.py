@@ -56,8 +56,7 @@ class CrashWatch:
         guest = self._guest
         domain = guest.host.toolstack.find(guest.name)
         if domain is not None and domain.crashed:
-            others = self._others(guest.host.toolstack.domains())
-            words = self._new_bugchecks(_lines(_BUGCHECK, guest.host.toolstack.dmesg(), others))
+            words = self.bugcheck()
             raise GuestCrashed(f"{guest.name} crashed: its domain is in state c{words and f'; {words}'}")
         after = self._look()
         # what is new: the hypervisor's log is a ring, a mere count may fall meanwhile
@@ -75,7 +74,15 @@ class CrashWatch:
         if self._before.record is not None and after.record is not None:
             self._check_log(self._before.record)
         if after.silence is not None and self._before.record is not None:
+            words = self.bugcheck()  # it may have crashed while it was looked at
+            if words:
+                raise GuestCrashed(f"{guest.name}: {words}") from after.silence
             raise after.silence
+
+    def bugcheck(self) -> str:
+        """What the hypervisor's log says of bugchecks of the guest since the beginning, empty for none."""
+        toolstack = self._guest.host.toolstack
+        return self._new_bugchecks(_lines(_BUGCHECK, toolstack.dmesg(), self._others(toolstack.domains())))
 
     def _check_log(self, record: int) -> None:
         stops = self._guest.operations.stop_events(record=record)
@@ -88,7 +95,7 @@ class CrashWatch:
             )
 
     def _new_bugchecks(self, now: Counter[str]) -> str:
-        """What the hypervisor's log says of bugchecks since the beginning, empty if there are none."""
+        """What is new of these lines, in words; empty if nothing is."""
         new = now - self._before.bugchecks
         said = (line.partition(_MARK)[2].strip(" :") for line in new)
         words = "; ".join(text for text in said if text and not text.startswith(("====>", "<====")))

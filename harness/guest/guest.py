@@ -184,7 +184,7 @@ class Guest:
                 return Done(None)
             if domain.crashed:
                 raise GuestCrashed(f"{self.name} crashed while it shut down")
-            return NotYet(f"still listed: {domain}")
+            return NotYet(f"still listed, as domain {domain.domid}")
 
         wait_until(
             probe, subject=f"{self.name} leaves the list of domains", deadline=deadline, interval_s=0.1
@@ -279,6 +279,9 @@ class Guest:
             life = life or sign_of_life(self.host, self.domain, self.deadline(_LIFE_S))
         except NoSuchDomain:
             return GuestCrashed(f"{self.name} is gone from its host: {error}")
+        domain = self.host.toolstack.find(self.name)
+        if domain is None or domain.crashed:  # its WinRM goes down before its domain does
+            return GuestCrashed(f"{self.name} crashed; {error}")
         if life:
             return GuestError(f"{self.name} lost its network: {life}, but {error}")
         return GuestHung(f"{self.name} {words}: {error}")

@@ -96,8 +96,8 @@ class RunArea:
         self._held = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
-        self._shell.check(["mkdir", "-p", self.folder])
         try:
+            self._shell.check(["mkdir", "-p", self.folder])
             lock = ["flock", "-w", str(_LOCK_WAIT_S), _lock(self.folder), "cat"]
             self._await_lock(self._held.enter_context(self._shell.hold(lock)))
         except BaseException:

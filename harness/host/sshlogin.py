@@ -231,6 +231,7 @@ class _Client(paramiko.SSHClient):
             ) from error
 
     def close(self) -> None:
+        """End it, then the way to it."""
         super().close()
         if self._hop is not None:
             self._hop.close()

@@ -2,31 +2,59 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
-from harness.results.model import AttemptResult, RunResults, TestResult
+from harness.model import Measurement
+from harness.results.model import AttemptResult, DriverSheet, RunResults, TestResult
 
 __all__ = ["timeless"]
 
+# Made for each run: MAC addresses from the run's id, and where simulated guests and tunnels listen.
+_MAC = re.compile(r"\b00:16:3e(:[0-9a-f]{2}){3}\b")
+_LOOPBACK = re.compile(r"\b127(\.\d{1,3}){3}(:\d{1,5})?\b")
+
 
 def timeless(results: RunResults) -> RunResults:
-    """The results with run id, times and durations blanked: equal for two runs of the same seed."""
-    run = replace(results.run, id="", started="", finished="")
-    return replace(results, run=run, tests=tuple(_test(test, results.run.id) for test in results.tests))
+    """The results with run id, addresses, times and durations blanked: equal for two runs of the same seed.
 
-
-def _test(test: TestResult, run_id: str) -> TestResult:
+    What the harness timed itself (seconds, and rates out of them) is a time, what a tool measured is not.
+    """
+    blank = _Blank(results.run.id)
     return replace(
-        test,
-        reason=_without(test.reason, run_id),
-        duration_s=0.0,
-        attempts=tuple(_attempt(attempt, run_id) for attempt in test.attempts),
+        results,
+        run=replace(results.run, id="", started="", finished=""),
+        tests=tuple(blank.test(test) for test in results.tests),
+        verdict=replace(results.verdict, drivers=tuple(map(blank.sheet, results.verdict.drivers))),
     )
 
 
-def _attempt(attempt: AttemptResult, run_id: str) -> AttemptResult:
-    return replace(attempt, reason=_without(attempt.reason, run_id), started="", duration_s=0.0)
+class _Blank:
+    """Blanks what belongs to one run."""
+
+    def __init__(self, run_id: str) -> None:
+        self._run_id = run_id
+
+    def test(self, test: TestResult) -> TestResult:
+        return replace(
+            test,
+            reason=self._text(test.reason),
+            duration_s=0.0,
+            attempts=tuple(self._attempt(attempt) for attempt in test.attempts),
+            measurements=tuple(map(_measurement, test.measurements)),
+        )
+
+    def sheet(self, sheet: DriverSheet) -> DriverSheet:
+        return replace(sheet, state=self._text(sheet.state))
+
+    def _attempt(self, attempt: AttemptResult) -> AttemptResult:
+        return replace(attempt, reason=self._text(attempt.reason), started="", duration_s=0.0)
+
+    def _text(self, text: str) -> str:
+        text = text.replace(self._run_id, "RUN") if self._run_id else text
+        return _LOOPBACK.sub("LOOPBACK", _MAC.sub("MAC", text))
 
 
-def _without(text: str, run_id: str) -> str:
-    return text.replace(run_id, "RUN") if run_id else text
+def _measurement(found: Measurement) -> Measurement:
+    timed = not found.tool and (found.unit == "s" or found.unit.endswith("/s"))
+    return replace(found, value=0.0, samples=()) if timed else found

@@ -15,11 +15,11 @@ import pytest
 
 from harness import __version__
 from harness.errors import HarnessError
-from harness.evidence import collect
+from harness.evidence import collect, provoke_dump
 from harness.guest.guest import Guest
 from harness.host.host import Host
 from harness.lab import GuestTemplate, Redactor, lab_warnings
-from harness.model import Outcome
+from harness.model import FailureKind, Outcome
 from harness.report import Progress, summary, write_reports
 from harness.results import (
     AttemptResult,
@@ -154,6 +154,8 @@ class Journal:
         started = time.monotonic()
         try:
             found = collect(guest, host, folder, redact=self.redactor.clean)
+            if guest is not None and attempt.judgement.kind is FailureKind.HANG:
+                found += provoke_dump(guest, folder, redact=self.redactor.clean)
         except HarnessError as error:
             self.say(f"no evidence of {item.nodeid}: {error}")
             return []

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import GuestHung, InfrastructureError
+from harness.errors import GuestCrashed, GuestHung, InfrastructureError
 from harness.lab import HostKind, Secret
 from harness.model import FailureKind, Outcome
 from harness.results import RunResults
 from harness.session.attempt import Attempt
-from harness.session.interrupts import tidying
+from harness.session.interrupts import interruptible, tidying
 from harness.session.journal import Journal
 from harness.session.lab_session import LabSession
 from harness.session.options import Keep
@@ -84,7 +84,7 @@ class Run:
         """All tests, then the broken ones once more."""
         if session.testsfailed or session.config.option.collectonly:
             return None  # pytest's own loop says what is wrong, or lists
-        with self._opened(session) as lab:
+        with interruptible(), self._opened(session) as lab:
             items: Sequence[pytest.Item] = session.items
             for self._round in range(1, _ROUNDS + 1):
                 self._again = []
@@ -240,9 +240,22 @@ def _crash_first(attempt: Attempt) -> Iterator[None]:
     """A crash of the guest goes before whatever else went wrong in a phase."""
     try:
         yield
-    except (Exception, pytest.fail.Exception) as error:
-        known = attempt.judgement.outcome is Outcome.FAILED or isinstance(error, GuestHung)
-        if attempt.watch is not None and not known:  # a silent guest is not asked twice: it takes long
+    except GuestHung:
+        raise  # it is not asked once more: that takes long
+    except GuestCrashed as error:
+        words = _bugcheck(attempt)
+        if words:
+            raise type(error)(f"{error.found}; {words}") from error
+        raise
+    except (Exception, pytest.fail.Exception):
+        if attempt.watch is not None and attempt.judgement.outcome is not Outcome.FAILED:
             with contextlib.suppress(InfrastructureError):
                 attempt.watch.check()
         raise
+
+
+def _bugcheck(attempt: Attempt) -> str:
+    """What the hypervisor heard of a crash, if anybody watched."""
+    with contextlib.suppress(InfrastructureError):
+        return attempt.watch.bugcheck() if attempt.watch is not None else ""
+    return ""

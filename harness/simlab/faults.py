@@ -58,9 +58,7 @@ class FaultKind(StrEnum):
     UPGRADE_IGNORED = "upgrade-ignored"
     REMOVAL_REFUSED = "removal-refused"
     REBOOT_ASKED = "reboot-asked"
-    XENSTORE_CORRUPT = "xenstore-corrupt"
     XENSTORE_LENIENT = "xenstore-lenient"
-    WATCH_SILENT = "watch-silent"
     WATCH_NOISY = "watch-noisy"
     COUNTERS_STUCK = "counters-stuck"
     LOG_CLEAN = "log-clean"
@@ -127,11 +125,9 @@ FAULT_TABLE: dict[FaultKind, _Entry] = {
     FaultKind.REBOOT_ASKED: _Entry(
         _GUEST, "Each installation of this driver asks for a reboot", _DRIVER, "xenvif"
     ),
-    FaultKind.XENSTORE_CORRUPT: _Entry(_GUEST, "XENIFACE changes the values that it carries"),
     FaultKind.XENSTORE_LENIENT: _Entry(
         _GUEST, "XENIFACE says yes to what xenstore refuses: no such node, no right to write"
     ),
-    FaultKind.WATCH_SILENT: _Entry(_GUEST, "The guest's watches on xenstore never fire"),
     FaultKind.WATCH_NOISY: _Entry(_GUEST, "The guest's watches on xenstore fire when nothing has changed"),
     FaultKind.COUNTERS_STUCK: _Entry(_GUEST, "The adapters' counters stand still"),
     FaultKind.LOG_CLEAN: _Entry(_GUEST, "The guest's log tells of clean stops only"),

@@ -167,7 +167,7 @@ class SimLab:
             self._faults[template],
             self._seed,
             self._certificates[template],
-            self._agent_for,
+            agent_for=self._agent_for,
         )
 
 

@@ -28,8 +28,9 @@ from harness.package.synthetic import make_build
 from harness.simlab import SimLab
 from harness.xenlab.lab import XenLab
 
-__all__ = ["ContractLab", "real_lab", "simulated_lab"]
+__all__ = ["STILL_MIB", "ContractLab", "real_lab", "simulated_lab"]
 
+STILL_MIB = 32  # dumping it takes a second a MiB under emulation
 _BOOT_S = 300
 
 
@@ -85,7 +86,7 @@ class ContractLab:
         self.host.shell.check(["truncate", "-s", "16M", disk])
         fields: dict[str, Any] = {
             "name": name,
-            "memory_mib": 64,
+            "memory_mib": STILL_MIB,
             "vcpus": 2,
             "disks": (DiskSpec(disk, "hda"), DiskSpec("", "hdc", cdrom=True)),
             "nics": (),

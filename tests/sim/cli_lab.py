@@ -11,6 +11,7 @@ of what is asked of it here.
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import multiprocessing
 import multiprocessing.process
 import os
@@ -22,6 +23,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
+import pytest
+
 from harness.cli.main import main
 from harness.deadline import Deadline, Done, NotYet, wait_until
 from harness.lab import HostSpec, load_lab
@@ -32,7 +35,9 @@ __all__ = ["PVHCK", "Command", "KeptLab", "Said", "begin", "kept_lab", "pvhck"]
 
 PVHCK = Path(sys.executable).with_name("pvhck")
 
-_END_S = 120  # of a machine that does much else
+_END_S = 60  # of a machine that does much else
+_SHOWN_S = 2
+_SHOW = signal.SIGUSR1  # has a command write down where its threads stand
 _PRELOADED = (
     "harness.cli.main",
     "harness.cli.guest",
@@ -120,7 +125,10 @@ class Command:
     def end(self) -> Said:
         """Wait for its end."""
         self._process.join(_END_S)
-        assert not self._process.is_alive(), f"it does not end: {self._said(0)}"
+        if self._process.is_alive():
+            self.signal(_SHOW)
+            self._process.join(_SHOWN_S)
+            pytest.fail(f"it does not end, this is where it stands:\n{self._said(0).all}")
         return self._said(self._code())
 
     def _code(self) -> int:
@@ -164,6 +172,7 @@ def _in_child(folder: Path, argv: list[str], env: dict[str, str], limit: int | N
     for number, name in ((1, "out"), (2, "err")):
         with (folder / name).open("wb") as file:
             os.dup2(file.fileno(), number)
+    faulthandler.register(_SHOW, file=2)
     sys.stdout, sys.stderr = (os.fdopen(number, "w", buffering=1, closefd=False) for number in (1, 2))
     if limit is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))

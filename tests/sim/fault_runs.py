@@ -11,7 +11,7 @@ import json
 import multiprocessing
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,14 +20,17 @@ from typing import Self
 import harness.session.run
 from harness.cli.main import main
 from harness.model import DriverName
+from harness.package import make_build
 from harness.results import DriverSheet, RunResults, TestResult, load_results
 from harness.simlab import SimLab
 from harness.simlab.host.simhost import SimHost
 
-__all__ = ["FaultRun", "RunSpec", "Runs"]
+__all__ = ["VERSIONS", "FaultRun", "RunSpec", "Runs"]
+
+VERSIONS = "9.1.0.1", "9.1.0.2"  # of the build to upgrade from, and of the one under test
 
 _AT_ONCE = 4  # they wait more than they work
-_END_S = 150
+_END_S = 300
 _LEFT, _SAID = "left.json", "said.txt"
 _PRELOADED = (
     "harness.cli.main",
@@ -78,11 +81,11 @@ class RunSpec:
     time_factor: float = 1.0
     template: Mapping[str, str] = field(default_factory=dict)
     profile: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
-    options: tuple[str, ...] = ("--build", "synthetic")
+    build: bool = True
     turn: int = 1
 
-    def write(self, folder: Path) -> list[str]:
-        """Write hosts.ini and profile; gives the words of the command."""
+    def write(self, folder: Path, builds: Sequence[Path]) -> list[str]:
+        """Write hosts.ini and profile; gives the words of the command. ``builds``: an older, a newer one."""
         hosts = [self._host(number) for number in range(self.hosts)]
         (folder / "hosts.ini").write_text("\n".join([*hosts, self._template()]))
         tables = {area: {**keys, **self.profile.get(area, {})} for area, keys in _PROFILE.items()}
@@ -92,8 +95,9 @@ class RunSpec:
                 for area, keys in tables.items()
             )
         )
-        words = ["run", "--hosts", "hosts.ini", "--profile", "./tiny.toml", *self.options]
-        return [*words, "-k", self.select] if self.select else words
+        older, newer = builds
+        build = ["--upgrade-from", str(older), "--build", str(newer)] if self.build else []
+        return ["run", "--hosts", "hosts.ini", "--profile", "./tiny.toml", "-k", self.select, *build]
 
     def _host(self, number: int) -> str:
         text = f"[host sim-{'abc'[number]}]\nkind = simulated\nxen = 4.17\nmemory = 4g\nvcpus = 4\n"
@@ -147,6 +151,8 @@ class Runs:
         self._asked: list[tuple[RunSpec, Future[FaultRun]]] = []
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(list(_PRELOADED))
+        # one build for all: what making it takes would be longer than many of the runs
+        self._builds = [make_build(folder / version, version=version) for version in VERSIONS]
 
     def __enter__(self) -> Self:
         return self
@@ -170,14 +176,16 @@ class Runs:
 
     def _run(self, spec: RunSpec, folder: Path) -> FaultRun:
         folder.mkdir()
-        words = spec.write(folder)
+        words = spec.write(folder, self._builds)
         process = self._context.Process(target=_in_child, args=(folder, words))
         process.start()
         process.join(_END_S)
-        if process.is_alive():
+        late = process.is_alive()
+        if late:
             process.kill()
             process.join()
         said = (folder / _SAID).read_text()
+        assert not late, f"pvhck {' '.join(words)} did not end in {_END_S} s:\n{said}"
         code = process.exitcode
         process.close()
         assert code is not None

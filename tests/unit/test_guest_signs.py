@@ -85,6 +85,19 @@ def test_a_guest_that_still_does_something_has_lost_its_network(
     assert "lost its network" in str(found)
 
 
+def test_a_guest_whose_domain_crashes_a_moment_after_its_network_is_no_hang() -> None:
+    code, text, _ = recorded("xl-list")
+    looks = itertools.count()
+
+    def list_domains(_: Sequence[str]) -> tuple[int, str, str]:
+        state = "--psc-" if next(looks) > 1 else "-b----"
+        return code, re.sub(r"(?m)(^win1 .*) -b----", rf"\1 {state}", text), ""
+
+    guest = guest_on({**at_rest(), "xl list": list_domains})
+
+    assert type(silent(guest)) is GuestCrashed
+
+
 def test_processor_time_alone_is_no_life() -> None:
     code, text, _ = recorded("xl-list")
     seconds = itertools.count(100)

@@ -15,6 +15,7 @@ from pathlib import Path
 import paramiko
 from paramiko.common import MSG_CHANNEL_SUCCESS
 
+from harness.deadline import Deadline, Done, NotYet, wait_until
 from harness.host.ssh import SshShell
 from harness.host.sshlogin import Credentials, known_hosts_file, trust
 from harness.lab import HostKind, HostSpec, SecretRef
@@ -153,11 +154,13 @@ class _Session(paramiko.ServerInterface):
         return paramiko.OPEN_SUCCEEDED
 
     def _forward(self, chanid: int, sock: socket.socket) -> None:
-        channel = None
-        while channel is None or channel.chanid != chanid:
-            channel = self._transport.accept(5)
-            if channel is None:
-                return
+        # the transport's queue of accepted channels is one for all: each would take the others'
+        channel = wait_until(
+            lambda: Done(found) if (found := self._transport._channels.get(chanid)) else NotYet(""),
+            subject="the channel is there",
+            deadline=Deadline.after(5),
+            interval_s=0.01,
+        )
         threads = [
             threading.Thread(target=_copy, args=(sock.recv, channel.sendall, channel.shutdown_write)),
             threading.Thread(

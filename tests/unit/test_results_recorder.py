@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from harness.results import (
     ReportsUnwritable,
     RunEnd,
     RunRecorder,
+    RunResults,
     load_results,
     recorder,
     timeless,
@@ -79,6 +81,25 @@ def test_two_runs_of_the_same_seed_differ_in_times_and_ids_alone(tmp_path: Path)
     assert first != second
     assert timeless(first) == timeless(second)
     assert timeless(first) != timeless(load_results(write_run(tmp_path, "run-3", level=50.0)))
+
+
+def test_addresses_made_for_a_run_and_what_it_timed_itself_are_times_and_ids_too(tmp_path: Path) -> None:
+    results = load_results(write_run(tmp_path))
+
+    def variant(mac: str, address: str, seconds: float, rate: float) -> RunResults:
+        test = replace(
+            results.tests[0],
+            reason=f"{mac} at https://{address}/wsman is silent",
+            measurements=(
+                Measurement("reboot_to_ready", seconds, "s", "lower", {}, (seconds,)),
+                Measurement("tcp_throughput", rate, "Mbit/s", "higher", tool="iperf3"),
+            ),
+        )
+        return timeless(replace(results, tests=(test,)))
+
+    first = variant("00:16:3e:01:02:03", "127.4.5.1:5986", 1.5, 9.0)
+    assert first == variant("00:16:3e:0a:0b:0c", "127.0.0.1:40001", 1.7, 9.0)
+    assert first != variant("00:16:3e:01:02:03", "127.4.5.1:5986", 1.5, 9.1), "tools go by the seed"
 
 
 def test_latest_points_to_the_newest_run_and_moves(tmp_path: Path) -> None:

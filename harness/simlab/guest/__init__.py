@@ -24,6 +24,7 @@ def make_guest(
     faults: Faults,
     seed: int,
     certificate: ServerCertificate | None = None,
+    *,
     agent_for: AgentFor | None = None,
 ) -> SimulatedGuest:
     """A guest of a template, powered off.

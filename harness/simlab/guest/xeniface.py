@@ -44,14 +44,14 @@ class Xeniface:
             if FaultKind.XENSTORE_LENIENT in self._faults:
                 return XenstoreValue(path, "", ())
             raise _refusal(error, path) from error
-        return XenstoreValue(path, self._carried(value), children)
+        return XenstoreValue(path, value, children)
 
     def write(self, life: Life, path: str, value: str) -> XenstoreValue:
         """See ``GuestOperations.xenstore_write``."""
         self._check()
         store, domid = self._reached(life)
         try:
-            store.write(_absolute(life, path), self._carried(value), domid)
+            store.write(_absolute(life, path), value, domid)
         except StoreError as error:
             if FaultKind.XENSTORE_LENIENT in self._faults:
                 return XenstoreValue(path, value, ())
@@ -64,9 +64,7 @@ class Xeniface:
         watch = life.watch(_absolute(life, path))
         try:
             watch.next(0)  # a watch fires once when it is set
-            fired = watch.next(seconds) is not None
-            if FaultKind.WATCH_SILENT in self._faults or self._copy is not None:
-                fired = False
+            fired = watch.next(seconds) is not None and self._copy is None
             return XenstoreEvent(path, fired=fired or FaultKind.WATCH_NOISY in self._faults)
         finally:
             life.unwatch(watch)
@@ -76,10 +74,6 @@ class Xeniface:
         if self._copy is not None:
             return self._copy, DOM0
         return life.machine.store, life.machine.domid
-
-    def _carried(self, value: str) -> str:
-        """What becomes of a value on its way."""
-        return f"{value}?" if FaultKind.XENSTORE_CORRUPT in self._faults else value
 
     def _check(self) -> None:
         if not self._works():
