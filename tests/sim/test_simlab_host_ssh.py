@@ -38,7 +38,7 @@ def doubles(monkeypatch):
     """Guests that are only doubles, in the order they were made."""
     made = []
 
-    def make(template, password, faults, seed, certificate=None):
+    def make(template, password, faults, seed, certificate=None, *, agent_for=None):
         made.append(DoubleGuest(template.name))
         return made[-1]
 
@@ -208,7 +208,7 @@ def test_the_toolstack_of_the_harness_drives_a_domain_from_create_to_off(sim, ho
 
 
 def test_a_guest_without_drivers_refuses_the_harness_too(sim, host, monkeypatch):
-    monkeypatch.setattr("harness.simlab.lab.make_guest", lambda *_: DoubleGuest(pv=False))
+    monkeypatch.setattr("harness.simlab.lab.make_guest", lambda *_, **__: DoubleGuest(pv=False))
     host.toolstack.create(domain_spec(host, sim))
     assert host.toolstack.shutdown("win1").refused
     assert not host.toolstack.shutdown("win1", Fallback.ACPI).refused

@@ -19,11 +19,11 @@ from harness.model import Area
 SOURCE = Path("/profiles/mine.toml")
 
 
-def test_the_four_built_in_profiles_are_found_from_any_folder(
+def test_the_five_built_in_profiles_are_found_from_any_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert profile_names() == ("certification", "nightly", "release", "smoke")
+    assert profile_names() == ("certification", "nested", "nightly", "release", "smoke")
     for name in profile_names():
         profile = load_profile(name)
         assert profile.name == name
@@ -73,7 +73,7 @@ def test_an_unknown_name_gives_the_nearest_and_all_known() -> None:
     with pytest.raises(ConfigurationError) as caught:
         load_profile("smokey")
     assert "did you mean 'smoke'?" in str(caught.value)
-    assert "certification, nightly, release, smoke" in str(caught.value)
+    assert "certification, nested, nightly, release, smoke" in str(caught.value)
 
 
 class Bad(NamedTuple):
