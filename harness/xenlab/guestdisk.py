@@ -15,11 +15,12 @@ from pathlib import Path
 import harness
 from harness.errors import InfrastructureError, ToolMissing
 from harness.winrmd import ServerCertificate
-from harness.xenlab import pvstate
+from harness.xenlab import pvstate, tsc
 from harness.xenlab.cache import Layer, file_digest, key_of
 from harness.xenlab.dom0 import FILES
 from harness.xenlab.recipe import TEMPLATES, StandInTemplate
 from harness.xenlab.shell import run
+from harness.xenlab.tsc import cpu_model, tsc_khz
 
 __all__ = ["CERTIFICATE", "PASSWORD", "harness_files", "make_store", "store_layer"]
 
@@ -61,9 +62,9 @@ def harness_files() -> tuple[Path, ...]:
 
 def store_layer(guest: Layer) -> Layer:
     """The layer that ``make_store`` fills."""
-    sources = [Path(__file__), *(FILES / name for name in _OVERLAY), *harness_files()]
+    sources = [Path(__file__), Path(tsc.__file__), *(FILES / name for name in _OVERLAY), *harness_files()]
     templates = [(template.name, template.installed) for template in TEMPLATES]
-    return Layer("store", key_of(str(guest), templates, file_digest(*sources)))
+    return Layer("store", key_of(str(guest), templates, cpu_model(), file_digest(*sources)))
 
 
 def make_store(folder: Path, *, guest: Path) -> None:
@@ -74,6 +75,7 @@ def make_store(folder: Path, *, guest: Path) -> None:
     root = folder / "tree"
     run(["cp", "-a", guest / "tree", root])
     _overlay(root)
+    _set_clock(root, tsc_khz(folder))
     _add_secrets(folder, root)
     _add_python(root)
     disk = folder / "disk.raw"
@@ -102,6 +104,11 @@ def _overlay(root: Path) -> None:
     init.symlink_to("/bin/busybox")
     (root / "etc/hostname").write_text("standin\n")
     (root / "etc/resolv.conf").write_text("")
+
+
+def _set_clock(root: Path, khz: int) -> None:
+    config = root / "boot/grub/grub.cfg"
+    config.write_text(config.read_text().replace("@TSC_KHZ@", str(khz)))
 
 
 def _add_secrets(folder: Path, root: Path) -> None:
