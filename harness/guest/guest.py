@@ -74,6 +74,7 @@ class Guest:
         self.template = template
         self.domain = domain
         self.state = GuestState.OFF
+        self._came_to = GuestState.REACHABLE  # before it was last off: its disk keeps the drivers
         self.log = ExchangeLog()
         self.address = ""
         self.boot_id = ""
@@ -127,7 +128,8 @@ class Guest:
     def start(self, *, paused: bool = False) -> None:
         """Make the domain."""
         self.host.toolstack.create(self.domain, paused=paused)
-        self.state = GuestState.BOOTED
+        if self.state is not GuestState.BROKEN:
+            self.state = GuestState.BOOTED
 
     def wait_ready(self, deadline: Deadline, *, old_boot: str = "") -> str:
         """Wait until WinRM answers and the boot is another one than ``old_boot``; gives its id.
@@ -172,7 +174,8 @@ class Guest:
                 raise
             raise self._silent(error, "does not come back", booting=True) from error
         self._answered = True
-        self.state = GuestState.REACHABLE if self.state in {GuestState.OFF, GuestState.BOOTED} else self.state
+        if self.state in {GuestState.OFF, GuestState.BOOTED}:
+            self.state = self._came_to
         return self.boot_id
 
     def wait_off(self, deadline: Deadline) -> None:
@@ -190,14 +193,14 @@ class Guest:
             probe, subject=f"{self.name} leaves the list of domains", deadline=deadline, interval_s=0.1
         )
         self.disconnect(polite=False)
-        self.state = GuestState.OFF
+        self._went_off()
 
     def kill(self) -> None:
         """Take the domain away at once, if it is there: for teardown and for tests of unclean stops."""
         self.disconnect(polite=False)
         with contextlib.suppress(NoSuchDomain):
             self.host.toolstack.destroy(self.name)
-        self.state = GuestState.OFF
+        self._went_off()
 
     def save(self, path: str) -> None:
         """Save the domain to a file of the host; it is gone afterwards, and the guest knows nothing of it."""
@@ -219,6 +222,12 @@ class Guest:
     def break_(self) -> None:
         """Nothing more is expected of this guest: the next test gets a fresh one."""
         self.state = GuestState.BROKEN
+
+    def _went_off(self) -> None:
+        if self.state in {GuestState.DRIVERS, GuestState.VERIFIED}:
+            self._came_to = self.state
+        if self.state is not GuestState.BROKEN:
+            self.state = GuestState.OFF
 
     # -- the way to it
 

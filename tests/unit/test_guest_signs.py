@@ -19,7 +19,7 @@ from harness.errors import (
     GuestUnreachable,
     InfrastructureError,
 )
-from harness.guest.guest import Guest
+from harness.guest.guest import Guest, GuestState
 from harness.guest.signs import Traces, difference, look, sign_of_life
 
 _PICTURE = b"P6\n2 2\n255\n" + bytes(12)
@@ -206,3 +206,26 @@ def test_one_whose_domain_is_gone_has_crashed(monkeypatch: pytest.MonkeyPatch) -
 def test_a_first_boot_that_does_not_end_is_not_blamed_on_the_drivers(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(WaitTimedOut, match="answers by WinRM"):
         waits(guest_on(at_rest(), answered=False), monkeypatch, GuestUnreachable("no answer"))
+
+
+def test_a_guest_keeps_its_drivers_over_a_stop_and_a_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    guest = guest_on({**at_rest(), "xl destroy win1": ""})
+    guest.state = GuestState.VERIFIED
+    monkeypatch.setattr(guest.host.toolstack, "destroy", lambda name: None)
+
+    guest.kill()
+    off = guest.state
+    waits(guest, monkeypatch, "boot 2", old="boot 1")
+
+    assert (off, guest.state) == (GuestState.OFF, GuestState.VERIFIED)
+
+
+def test_a_broken_guest_stays_broken_whatever_is_done_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    guest = guest_on(at_rest())
+    guest.break_()
+    monkeypatch.setattr(guest.host.toolstack, "destroy", lambda name: None)
+
+    guest.kill()
+    waits(guest, monkeypatch, "boot 2", old="boot 1")
+
+    assert guest.state is GuestState.BROKEN
