@@ -406,7 +406,8 @@ def test_no_value_of_any_key_raises_anything_but_a_lab_file_error(host_key, temp
     text = f"{HOST}{host_key.name} = {value}\n{TEMPLATE}{template_key.name} = {value}\n"
     findings, hosts = attempt(text)
     assert bool(findings) != bool(hosts)
-    assert {finding.key for finding in findings} <= {host_key.name, template_key.name}
+    if len(f".{value}.".splitlines()) == 1:  # what stands on a line of its own is no value of a key
+        assert {finding.key for finding in findings} <= {host_key.name, template_key.name}
 
 
 @given(st.integers(64, 16 * 1024 * 1024))
