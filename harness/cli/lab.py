@@ -11,6 +11,7 @@ from typing import Any
 
 from rich.console import Console
 
+from harness.cli.exits import EXIT_BROKEN
 from harness.cli.opened import OpenedLab, host_named, lasting_host, open_host, opened_lab
 from harness.cli.run import demo
 from harness.doctor import Check, State, check_booted, check_host, check_template, exit_code, render, worst
@@ -24,8 +25,6 @@ from harness.lab.match import cannot_carry
 from harness.xenlab import lab as xenlab
 
 __all__ = ["add_commands"]
-
-EXIT_BROKEN = 3
 
 _BOOT_S = 600  # of a clone, before the host's time factor
 

@@ -12,14 +12,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness import __version__
+from harness.cli.exits import EXIT_BROKEN, EXIT_INTERRUPTED, EXIT_USAGE
 from harness.errors import ConfigurationError, HarnessError
 from harness.session.interrupts import interruptible, loading
 
 __all__ = ["main"]
-
-EXIT_USAGE = 2
-EXIT_BROKEN = 3
-EXIT_INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from harness.errors import ConfigurationError
 from harness.guest.guest import Login
+from harness.guest.provision import login_of
 from harness.host.host import Host
 from harness.host.sshlogin import Credentials
 from harness.lab import GuestTemplate, HostKind, HostSpec, Lab, lab_warnings, load_lab, resolve_secret
@@ -32,14 +33,7 @@ class OpenedLab:
         Raises:
             ConfigurationError: its secret cannot be had.
         """
-        if template.name in self.passwords:
-            return Login(template.user, self.passwords[template.name])
-        if template.secret is None:
-            raise ConfigurationError(
-                f"template {template.name}: no secret for user {template.user}",
-                mend="set secret = env:NAME, file:PATH or keyring:SERVICE/USER in its section",
-            )
-        return Login(template.user, resolve_secret(template.secret).reveal())
+        return login_of(template, self.passwords, lambda ref: resolve_secret(ref).reveal())
 
 
 @contextlib.contextmanager

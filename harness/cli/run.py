@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 import harness
+from harness.cli.exits import EXIT_BROKEN, EXIT_INTERRUPTED, EXIT_NOTHING, EXIT_USAGE
 from harness.errors import ConfigurationError, HarnessError
 from harness.lab import profile_names
 from harness.results import exit_code
@@ -23,11 +24,6 @@ from harness.session.run import Run
 from harness.session.selection import Planned, area_of, drivers_of, hck_of
 
 __all__ = ["add_commands", "plan_command", "run_command"]
-
-EXIT_USAGE = 2
-EXIT_BROKEN = 3
-EXIT_NOTHING = 4
-EXIT_INTERRUPTED = 130
 
 # pytest's own exit codes, for runs that never came to a verdict of ours
 _CODES = {

@@ -3,18 +3,36 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-from harness.errors import ProvisioningFailed
+from harness.errors import ConfigurationError, ProvisioningFailed
 from harness.guest.guest import Guest, Login, mac_for
 from harness.guest.transfer import CD_DRIVE
 from harness.host.area import RunArea, domain_name
 from harness.host.clone import choose_strategy
 from harness.host.domain import DiskSpec, DomainSpec, NicSpec
 from harness.host.host import Host
-from harness.lab import GuestTemplate, NicModel
+from harness.lab import GuestTemplate, NicModel, SecretRef
 
-__all__ = ["add_disk", "make_guest", "remove_disk", "remove_guest"]
+__all__ = ["add_disk", "login_of", "make_guest", "remove_disk", "remove_guest"]
+
+
+def login_of(
+    template: GuestTemplate, passwords: Mapping[str, str], reveal: Callable[[SecretRef], str]
+) -> Login:
+    """User and password of a template's guests; ``passwords`` are those of simulated ones, by template.
+
+    Raises:
+        ConfigurationError: its secret cannot be had.
+    """
+    if template.name in passwords:
+        return Login(template.user, passwords[template.name])
+    if template.secret is None:
+        raise ConfigurationError(
+            f"template {template.name}: no secret for user {template.user}",
+            mend="set secret = env:NAME, file:PATH or keyring:SERVICE/USER in its section",
+        )
+    return Login(template.user, reveal(template.secret))
 
 
 def make_guest(

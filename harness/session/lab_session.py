@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
-from harness.errors import ConfigurationError, HarnessError
+from harness.errors import HarnessError
 from harness.guest.guest import Guest, Login
+from harness.guest.provision import login_of
 from harness.host.area import Leftover, RunArea, leftovers, remove_leftover, sweep
 from harness.host.host import Host
 from harness.host.sshlogin import Credentials
@@ -167,14 +168,7 @@ class LabSession:
         return report
 
     def _login(self, template: GuestTemplate) -> Login:
-        if template.name in self.passwords:
-            return Login(template.user, self.passwords[template.name])
-        if template.secret is None:
-            raise ConfigurationError(
-                f"template {template.name}: no secret for user {template.user}",
-                mend="set secret = env:NAME, file:PATH or keyring:SERVICE/USER in its section",
-            )
-        return Login(template.user, self.reveal(template.secret))
+        return login_of(template, self.passwords, self.reveal)
 
 
 def _clear(leased: LeasedHost) -> None:
