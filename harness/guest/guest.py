@@ -23,7 +23,7 @@ from harness.errors import (
 from harness.guest.calls import operations_over
 from harness.guest.channel import ANNOUNCE_S, WinRmChannel
 from harness.guest.exchanges import ExchangeLog
-from harness.guest.signs import sign_of_a_boot, sign_of_life
+from harness.guest.signs import ANSWERS, sign_of_a_boot, sign_of_life
 from harness.guest.winrm import Endpoint, default_port, identify, peer_fingerprint
 from harness.host.address import GuestPlace, find_address
 from harness.host.domain import DomainSpec
@@ -285,15 +285,27 @@ class Guest:
         """What a guest that has answered before has come to: ``words`` say it if nothing of it lives."""
         try:
             life = sign_of_a_boot(self.host, self.domain) if booting else ""
-            life = life or sign_of_life(self.host, self.domain, self.deadline(_LIFE_S))
+            life = life or sign_of_life(
+                self.host, self.domain, self.deadline(_LIFE_S), answers=self._answers_again
+            )
         except NoSuchDomain:
             return GuestCrashed(f"{self.name} is gone from its host: {error}")
         domain = self.host.toolstack.find(self.name)
         if domain is None or domain.crashed:  # its WinRM goes down before its domain does
             return GuestCrashed(f"{self.name} crashed; {error}")
+        if life == ANSWERS:
+            return GuestError(f"{self.name} lost the connection and answers again; {error}")
         if life:
             return GuestError(f"{self.name} lost its network: {life}, but {error}")
         return GuestHung(f"{self.name} {words}: {error}")
+
+    def _answers_again(self) -> bool:
+        try:
+            self._look()
+        except ChannelError:
+            self.disconnect(polite=False)
+            return False
+        return True
 
     def _look(self) -> str:
         channel = self.channel()

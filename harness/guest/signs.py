@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from harness.deadline import Deadline, Done, NotYet, WaitTimedOut, wait_until
@@ -16,8 +16,9 @@ from harness.host.domain import DomainSpec
 from harness.host.host import Host
 from harness.host.toolstack.protocol import NoSuchDomain
 
-__all__ = ["Traces", "difference", "look", "sign_of_a_boot", "sign_of_life"]
+__all__ = ["ANSWERS", "Traces", "difference", "look", "sign_of_a_boot", "sign_of_life"]
 
+ANSWERS = "it answers again"
 _CONNECTED = "4"  # XenbusState (xen/include/public/io/xenbus.h)
 # What the guest itself writes (facts/pv-drivers.md 2.2); data/pvhck is where tests write from both sides.
 _GUESTS_OWN = re.compile(r"(attr|data(?!/pvhck)|drivers|feature)/|device/\w+/\d+/")
@@ -38,8 +39,12 @@ class Traces:
     store: Mapping[str, str]
 
 
-def sign_of_life(host: Host, domain: DomainSpec, deadline: Deadline) -> str:
+def sign_of_life(
+    host: Host, domain: DomainSpec, deadline: Deadline, *, answers: Callable[[], bool] = lambda: False
+) -> str:
     """Look until the guest does something, in words what; empty when it did nothing until the deadline.
+
+    ``answers`` asks the guest itself: one whose network was away for a moment is not silent, ``ANSWERS``.
 
     Raises:
         NoSuchDomain: the domain is gone meanwhile.
@@ -47,7 +52,7 @@ def sign_of_life(host: Host, domain: DomainSpec, deadline: Deadline) -> str:
     before = look(host, domain)
 
     def probe() -> Done[str] | NotYet:
-        seen = difference(before, look(host, domain))
+        seen = ANSWERS if answers() else difference(before, look(host, domain))
         return Done(seen) if seen else NotYet("nothing moves")
 
     try:

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 from harness.package import ctl
-from harness.package.trust import SignerFacts, signer_facts
+from harness.package.trust import SignerFacts, odd_serial_numbers_allowed, signer_facts
 
 __all__ = ["CatalogFacts", "CatalogMember", "NotACatalog", "flat_digests", "read_catalog"]
 
@@ -29,6 +29,14 @@ _HASHES: dict[str, hashes.HashAlgorithm] = {
     "sha384": hashes.SHA384(),
     "sha512": hashes.SHA512(),
 }
+# What the libraries raise on bytes that are not what they claim.
+_ASN1_DAMAGE = (ValueError, TypeError, KeyError, AttributeError, IndexError)
+_CERTIFICATE_DAMAGE = (
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+    UnsupportedAlgorithm,
+)
 
 
 class NotACatalog(Exception):
@@ -70,9 +78,9 @@ def read_catalog(data: bytes, extra: Iterable[x509.Certificate] = ()) -> Catalog
         NotACatalog: it is none.
     """
     try:
-        return _read(data, tuple(extra))
-    except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
-        # asn1crypto raises all of these on bytes that are not what they claim
+        with odd_serial_numbers_allowed():
+            return _read(data, tuple(extra))
+    except (*_ASN1_DAMAGE, *_CERTIFICATE_DAMAGE) as error:
         raise NotACatalog(str(error).splitlines()[0]) from error
 
 

@@ -6,7 +6,9 @@ chain. Names can be forged: then the guest refuses the driver (problem 52), whic
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
+import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -15,8 +17,9 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.utils import CryptographyDeprecationWarning
 
-__all__ = ["SignerFacts", "TrustKind", "load_certificates", "signer_facts"]
+__all__ = ["SignerFacts", "TrustKind", "load_certificates", "odd_serial_numbers_allowed", "signer_facts"]
 
 # Kernel code has to chain to one of Microsoft's own roots, directly or by a cross-certificate
 # (learn.microsoft.com, "Cross-Certificates for Kernel Mode Code Signing").
@@ -56,13 +59,22 @@ class SignerFacts:
         return self.not_before <= when and (self.timestamped or when <= self.not_after)
 
 
+@contextlib.contextmanager
+def odd_serial_numbers_allowed() -> Iterator[None]:
+    """Windows takes certificates whose serial number is not positive; cryptography warns of each."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*serial number", category=CryptographyDeprecationWarning)
+        yield
+
+
 def load_certificates(data: bytes) -> tuple[x509.Certificate, ...]:
     """The certificates in a .cer file, DER or PEM; none when it holds something else."""
     try:
-        if b"-----BEGIN" in data:
-            return tuple(x509.load_pem_x509_certificates(data))
-        return (x509.load_der_x509_certificate(data),)
-    except ValueError:
+        with odd_serial_numbers_allowed():
+            if b"-----BEGIN" in data:
+                return tuple(x509.load_pem_x509_certificates(data))
+            return (x509.load_der_x509_certificate(data),)
+    except (ValueError, x509.InvalidVersion):
         return ()
 
 

@@ -24,11 +24,11 @@ class Pace:
     """
 
     factor: float = 1.0
-    firmware: float = 0.04
-    boot: float = 0.12  # from here to twice as long, by the guest's seed
+    firmware: float = 0.02
+    boot: float = 0.05  # from here to twice as long, by the guest's seed
     acknowledge: float = 0.02
-    stop: float = 0.06
-    linger: float = 0.05  # a domain that has shut down stays listed: xen-4.17/list-after-shutdown.txt
+    stop: float = 0.03
+    linger: float = 0.03  # a domain that has shut down stays listed: xen-4.17/list-after-shutdown.txt
     connect: float = 0.01
     balloon: float = 0.01  # per 32 MiB
     job: float = 0.02

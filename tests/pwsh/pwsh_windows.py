@@ -28,7 +28,9 @@ _PROGRAMS = {
     "shutdown.exe": "exit ${PV_SHUTDOWN_EXIT:-0}",
     "pnputil.exe": "echo 'Treiberpaket wurde hinzugefügt'; exit 3",
     "whoami.exe": 'cat "$PV_GROUPS"',
-    "taskkill.exe": 'kill -9 "-$4"',
+    # it ends before what it kills does, as on Windows: the more so with the file `late` there
+    "taskkill.exe": 'if [ -e "$PV_LATE" ]; then (sleep 0.3; kill -9 "-$4") >/dev/null 2>&1 & '
+    'else kill -9 "-$4"; fi',
 }
 
 
@@ -58,6 +60,7 @@ class Windows:
             "PV_LOG": str(self.folder / "log"),
             "PV_CALLS": str(self.folder / "calls"),
             "PV_GROUPS": str(self.folder / "groups"),
+            "PV_LATE": str(self.folder / "late"),
             "PV_DISKS": str(self.folder / "disks"),
             "PV_ENGINE": str(self.engine),
             "ProgramData": str(self.folder / "ProgramData"),

@@ -288,6 +288,19 @@ def test_a_job_can_be_stopped_with_all_it_started(kept: AgentProcess, windows: W
     assert any(call.startswith("taskkill.exe /T /F /PID ") for call in windows.calls)
 
 
+def test_a_job_that_is_still_dying_when_taskkill_has_ended_counts_as_stopped(
+    kept: AgentProcess, windows: Windows
+) -> None:
+    windows.put(EMPTY)
+    late = windows.folder / "late"
+    late.touch()
+    started = _result(kept, "start_tool", path="/bin/sh", arguments=["-c", "exec sleep 300"])
+    stopped = kept.ask("stop_job", job=started.job)
+    late.unlink()
+    assert isinstance(stopped, wire.Answer), stopped
+    assert stopped.result["state"] == "ended"
+
+
 def test_a_job_whose_process_is_gone_without_exit_code_is_lost(kept: AgentProcess, windows: Windows) -> None:
     windows.put(EMPTY)
     folder = windows.folder / "ProgramData" / "pvhck" / "jobs" / ("a" * 32)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from fake_host import RECORDED_XL, Answer, make_guest, make_host, recorded
@@ -54,9 +55,15 @@ def moving(text: str) -> Answer:
 
 
 def guest_on(answers: dict[str, Answer], *, answered: bool = True) -> Guest:
-    guest = make_guest(make_host(answers, time_factor=0.1), {})
+    guest: Any = make_guest(make_host(answers, time_factor=0.1), {})
     guest._answered = answered
-    return guest
+    guest._look = _nobody
+    made: Guest = guest
+    return made
+
+
+def _nobody() -> str:
+    raise GuestUnreachable("nobody answers")
 
 
 def silent(guest: Guest, error: ChannelError | None = None) -> Exception:
@@ -83,6 +90,25 @@ def test_a_guest_that_still_does_something_has_lost_its_network(
     assert type(found) is GuestError
     assert words in str(found)
     assert "lost its network" in str(found)
+
+
+def test_a_guest_that_answers_again_at_once_lost_the_connection_and_is_not_watched_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    guest = guest_on(at_rest())
+    looks = itertools.count()
+
+    def look_at_it() -> str:
+        if next(looks) == 0:
+            raise GuestUnreachable("not yet")
+        return "boot-1"
+
+    monkeypatch.setattr(guest, "_look", look_at_it)
+    found = silent(guest, GuestUnreachable("reset by peer"))
+
+    assert type(found) is GuestError
+    assert "lost the connection and answers again" in str(found)
+    assert "reset by peer" in str(found)
 
 
 def test_a_guest_whose_domain_crashes_a_moment_after_its_network_is_no_hang() -> None:

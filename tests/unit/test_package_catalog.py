@@ -2,6 +2,7 @@
 
 import datetime as dt
 import hashlib
+import re
 
 import pytest
 from cryptography import x509
@@ -74,6 +75,21 @@ def test_a_signature_of_somebody_else_is_seen() -> None:
 def test_what_is_no_catalog_is_refused(data: bytes) -> None:
     with pytest.raises(NotACatalog):
         read_catalog(data)
+
+
+def test_a_certificate_of_an_unknown_version_is_refused() -> None:
+    version_3 = b"\xa0\x03\x02\x01\x02"  # [0] EXPLICIT INTEGER 2 (RFC 5280, 4.1)
+    assert version_3 in CATALOG
+    with pytest.raises(NotACatalog, match="version"):
+        read_catalog(CATALOG.replace(version_3, b"\xa0\x03\x02\x01\x03"))
+
+
+def test_a_certificate_with_a_negative_serial_number_is_no_damage_to_the_list() -> None:
+    version_and_serial = re.search(rb"\xa0\x03\x02\x01\x02\x02.", CATALOG)
+    assert version_and_serial is not None
+    first = version_and_serial.end()
+    changed = CATALOG[:first] + bytes([CATALOG[first] | 0x80]) + CATALOG[first + 1 :]
+    assert read_catalog(changed).members == read_catalog(CATALOG).members
 
 
 @given(st.integers(0, len(CATALOG) - 1), st.integers(1, 255))

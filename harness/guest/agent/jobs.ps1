@@ -3,6 +3,7 @@
 
 $script:PvOutputLimit = 65536
 $script:PvJobKilled = 1 # the exit code taskkill gives a process it ends
+$script:PvDyingSeconds = 10
 $script:PvNotStarted = 9009 # cmd.exe's code for a program it cannot find
 
 # Runs in a PowerShell of its own; $Folder holds `program` and `arguments`.
@@ -159,8 +160,13 @@ function Stop-PvJob {
     $folder = Get-PvJobFolder $Job
     $number = ([IO.File]::ReadAllText("$folder/process") -split ' ')[0]
     $done = Invoke-PvProgram 'taskkill.exe' @('/T', '/F', '/PID', $number)
-    if (Test-PvJobProcess $folder) {
-        Stop-PvOperation 'command-failed' ('taskkill ended with {0}: {1}' -f $done.ExitCode, $done.Output)
+    # taskkill does not wait: TerminateProcess only begins the end (Win32 reference, TerminateProcess)
+    $until = [DateTime]::UtcNow.AddSeconds($script:PvDyingSeconds)
+    while (Test-PvJobProcess $folder) {
+        if ($done.ExitCode -ne 0 -or [DateTime]::UtcNow -gt $until) {
+            Stop-PvOperation 'command-failed' ('taskkill ended with {0}: {1}' -f $done.ExitCode, $done.Output)
+        }
+        Start-Sleep -Milliseconds 50
     }
     if (-not [IO.File]::Exists("$folder/exit")) {
         [IO.File]::WriteAllText("$folder/exit", "$script:PvJobKilled")

@@ -57,6 +57,7 @@ KNOWN = (
     "Select-Object",
     "Set-StrictMode",
     "Sort-Object",
+    "Start-Sleep",
     "Unregister-Event",
     "Wait-Event",
     "Where-Object",
