@@ -14,7 +14,17 @@ from rich.console import Console
 from harness.cli.exits import EXIT_BROKEN
 from harness.cli.opened import OpenedLab, host_named, lasting_host, open_host, opened_lab
 from harness.cli.run import demo
-from harness.doctor import Check, State, check_booted, check_host, check_template, exit_code, render, worst
+from harness.doctor import (
+    Check,
+    State,
+    check_booted,
+    check_host,
+    check_template,
+    check_tools,
+    exit_code,
+    render,
+    worst,
+)
 from harness.errors import ConfigurationError, HarnessError
 from harness.host.area import sweep
 from harness.host.host import Host
@@ -102,6 +112,7 @@ def _template_checks(
 ) -> Iterator[Check]:
     checks = list(check_template(host, template))
     yield from checks
+    yield from check_tools(template, opened.lab.tools)
     if arguments.no_boot or worst(checks) is State.FAIL:
         return
     yield from check_booted(

@@ -9,6 +9,7 @@ from harness.doctor.check import Check, State, worst
 from harness.doctor.hosts import check_host
 from harness.doctor.render import exit_code, render
 from harness.doctor.templates import check_template
+from harness.doctor.tools import check_tools
 
 __all__ = [
     "Check",
@@ -17,6 +18,7 @@ __all__ = [
     "check_guest",
     "check_host",
     "check_template",
+    "check_tools",
     "exit_code",
     "render",
     "worst",

@@ -211,5 +211,8 @@ Set-FirewallRule
 Write-Step "the firewall lets it through on every kind of network (rule $script:Rule)"
 Set-RegistryNumber -Key 'HKLM:\SOFTWARE\Microsoft\Windows\CurrentVersion\Policies\System' -Name 'LocalAccountTokenFilterPolicy' -Value 1
 Write-Step 'remote logons of local administrators get their full token'
+# Windows 8 and later do it anyway (learn.microsoft.com, "Forcing a System Crash by NMI")
+Set-RegistryNumber -Key 'HKLM:\SYSTEM\CurrentControlSet\Control\CrashControl' -Name 'NMICrashDump' -Value 1
+Write-Step 'an NMI makes a dump: what pvhck does to a guest that hangs'
 Write-Step 'The section for hosts.ini. Put the image where `image` says, relative to the host''s storage:'
 Write-Section -Template $Name -Account $User -System $system -Fingerprint (Get-Fingerprint -Certificate $certificate)

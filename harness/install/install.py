@@ -8,9 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from harness.errors import GuestCrashed, GuestError
+from harness.guest.deliver import deliver
 from harness.guest.guest import Guest, GuestState
 from harness.install.balloon import empty_balloon
-from harness.install.deliver import deliver, guest_path
+from harness.install.folder import guest_path
 from harness.install.outcome import DriverFault, InstalledPackage, InstallReport, Verification
 from harness.install.patience import Silent, Steps, reboot_guest, run_job
 from harness.install.problems import REBOOT_CODES, SUCCESS_CODES, describe_exit
@@ -107,7 +108,7 @@ def _transfer(guest: Guest, build: DriverBuild) -> tuple[str, str]:
     with tempfile.TemporaryDirectory(prefix="pvhck-pack-") as work:
         archive = Path(work) / f"{name}.zip"
         _pack(build, archive)
-        delivery = deliver(guest, archive)
+        delivery = deliver(guest, archive, guest_path(guest.kind, archive.name))
     guest.operations.expand_zip(path=delivery.path, folder=guest_path(guest.kind, name))
     guest.operations.remove_file(path=delivery.path)
     return name, delivery.warning

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from harness.errors import ConfigurationError, GuestError
 from harness.guest.guest import Guest
-from harness.install.deliver import guest_path
+from harness.install.folder import guest_path
 from harness.install.outcome import SigningSteps
 from harness.install.patience import reboot_guest
 from harness.model import GuestKind

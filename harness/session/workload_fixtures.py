@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from harness.errors import InfrastructureError
+from harness.guest.deliver import deliver
 from harness.guest.guest import Guest
-from harness.guest.transfer import FileServer, to_guest
+from harness.guest.transfer import FileServer
 from harness.lab import ToolName
-from harness.operations import FileFacts
 from harness.scenario import Record
 from harness.session.attempt import Attempt
 from harness.session.lab_session import LabSession, LeasedHost
@@ -44,15 +44,8 @@ def payloads(guest: Guest, pv_lab: LabSession) -> Iterator[Payloads]:
 def tools(guest: Guest, pv_lab: LabSession) -> GuestTools:
     """The workload programs of the guest, put there when they are first asked for."""
 
-    def carry(source: Path, target: str) -> FileFacts:
-        address = guest.host.spec.controller
-        if not address:
-            raise InfrastructureError(
-                f"{source.name} cannot be brought to {guest.name}: it cannot reach us",
-                mend=f"set controller in [host {guest.host.name}] of hosts.ini",
-            )
-        with FileServer(address) as server:
-            return to_guest(guest.operations, server, source, target)
+    def carry(source: Path, target: str) -> None:
+        deliver(guest, source, target)
 
     return GuestTools(guest, pv_lab.lab.tools, carry)
 

@@ -16,7 +16,6 @@ from harness.guest.guest import Guest
 from harness.guest.transfer import sha256_of
 from harness.lab import Tool, ToolName
 from harness.model import GuestKind
-from harness.operations import FileFacts
 from harness.workload.run import GuestTool
 
 __all__ = ["Carrier", "GuestTools", "check_tool"]
@@ -27,7 +26,7 @@ _FOLDER = r"C:\ProgramData\pvhck\tools"
 class Carrier(Protocol):
     """What brings a file into the guest and answers for its hash."""
 
-    def __call__(self, source: Path, target: str) -> FileFacts:
+    def __call__(self, source: Path, target: str) -> None:
         """Copy a file of ours to a path of the guest."""
 
 

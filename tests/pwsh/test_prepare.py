@@ -28,6 +28,7 @@ from harness.model import Arch
 _SCRIPT = Path(harness.guest.__file__).with_name("prepare.ps1")
 _MOCKS = Path(__file__).with_name("prepare_mocks.ps1")
 _SYSTEM_KEY = "SOFTWARE\\Microsoft\\Windows\\CurrentVersion\\Policies\\System"
+_CRASH_KEY = "SYSTEM\\CurrentControlSet\\Control\\CrashControl"
 _WINRM_KEY = "SYSTEM\\CurrentControlSet\\Services\\WinRM"
 _CONTROL_KEY = "SYSTEM\\CurrentControlSet\\Control"
 
@@ -45,6 +46,7 @@ _NEW = certificate("pvhck", 3650)
 _FRESH: dict[str, Any] = {
     "registry": {
         _SYSTEM_KEY: {"EnableLUA": 1},
+        _CRASH_KEY: {"AutoReboot": 1},
         _WINRM_KEY: {"Start": 3, "DelayedAutostart": 1},
         _CONTROL_KEY: {"PEFirmwareType": 2},
     },
@@ -141,6 +143,7 @@ def test_a_fresh_windows_gets_certificate_listener_rule_token_and_service(runs: 
     assert now["started"] == ["WinRM"]
     assert now["registry"][_WINRM_KEY]["DelayedAutostart"] == 0
     assert now["registry"][_SYSTEM_KEY] == {"EnableLUA": 1, "LocalAccountTokenFilterPolicy": 1}
+    assert now["registry"][_CRASH_KEY] == {"AutoReboot": 1, "NMICrashDump": 1}
     assert now["listeners"][1:] == [
         {
             "Address": "*",

@@ -16,10 +16,10 @@ from harness.errors import (
     ConfigurationError,
     GuestError,
 )
+from harness.guest.deliver import Delivery
 from harness.guest.guest import GuestState
 from harness.install import install as install_module
 from harness.install import install_build, prepare_guest
-from harness.install.deliver import Delivery, guest_path
 from harness.install.signing import prepare_signing, refuse_unfit
 from harness.model import INSTALL_ORDER, Arch, DriverName, GuestKind
 from harness.operations import DriverPackage, JobStatus, PendingReboot
@@ -37,9 +37,7 @@ def guest(build: DriverBuild, monkeypatch: pytest.MonkeyPatch) -> FakeGuest:
     """A guest whose drivers work as soon as it is asked; a file reaches it by itself."""
     found = FakeGuest(GuestKind.SIMULATED)
     found.with_drivers(build)
-    monkeypatch.setattr(
-        install_module, "deliver", lambda g, source: Delivery(guest_path(g.kind, source.name))
-    )
+    monkeypatch.setattr(install_module, "deliver", lambda _, source, target: Delivery(target))
     return found
 
 

@@ -16,9 +16,10 @@ from install_fakes import (
 from harness.errors import (
     GuestError,
 )
+from harness.guest.deliver import Delivery
 from harness.install import install as install_module
 from harness.install import install_build, uninstall_build
-from harness.install.deliver import Delivery, guest_path
+from harness.install.folder import guest_path
 from harness.model import INSTALL_ORDER, Arch, DriverName, GuestKind
 from harness.operations import DriverPackage, JobStarted, JobStatus
 from harness.package import DriverBuild, load_build, make_build
@@ -35,9 +36,7 @@ def guest(build: DriverBuild, monkeypatch: pytest.MonkeyPatch) -> FakeGuest:
     """A guest whose drivers work as soon as it is asked; a file reaches it by itself."""
     found = FakeGuest(GuestKind.SIMULATED)
     found.with_drivers(build)
-    monkeypatch.setattr(
-        install_module, "deliver", lambda g, source: Delivery(guest_path(g.kind, source.name))
-    )
+    monkeypatch.setattr(install_module, "deliver", lambda _, source, target: Delivery(target))
     return found
 
 

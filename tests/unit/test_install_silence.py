@@ -19,9 +19,9 @@ from harness.errors import (
     InfrastructureError,
     OperationFailed,
 )
+from harness.guest.deliver import Delivery
 from harness.install import install as install_module
 from harness.install import install_build
-from harness.install.deliver import Delivery, guest_path
 from harness.install.patience import run_job
 from harness.model import Arch, GuestKind
 from harness.operations import JobStarted, JobStatus, PendingReboot
@@ -39,9 +39,7 @@ def guest(build: DriverBuild, monkeypatch: pytest.MonkeyPatch) -> FakeGuest:
     """A guest whose drivers work as soon as it is asked; a file reaches it by itself."""
     found = FakeGuest(GuestKind.SIMULATED)
     found.with_drivers(build)
-    monkeypatch.setattr(
-        install_module, "deliver", lambda g, source: Delivery(guest_path(g.kind, source.name))
-    )
+    monkeypatch.setattr(install_module, "deliver", lambda _, source, target: Delivery(target))
     return found
 
 

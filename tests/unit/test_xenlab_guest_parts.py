@@ -198,6 +198,13 @@ def test_settings_carry_the_names_and_values_of_xennet():
     }
 
 
+def test_what_the_driver_has_fixed_is_no_setting():
+    # xen-netfront of Linux 6.1, by `ethtool -k`
+    fixed = (_feature("tx-checksum-ipv4", changeable=False), _feature("rx-checksum", changeable=False))
+    features = {one.name: one for one in (*fixed, _feature("tx-checksum-ipv6"))}
+    assert dict(settings_of(features)) == {"*TCPChecksumOffloadIPv6": "3", "*UDPChecksumOffloadIPv6": "3"}
+
+
 def test_an_interface_with_one_checksum_switch_has_it_under_every_protocol():
     names = frozenset({"tx-checksum-ip-generic"})
     assert feature_of("*TCPChecksumOffloadIPv4", names) == "tx-checksum-ip-generic"

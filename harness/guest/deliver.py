@@ -12,14 +12,10 @@ from harness.guest.transfer import FileServer, by_cd, to_guest
 from harness.host.area import RunArea, run_of
 from harness.model import GuestKind
 
-__all__ = ["Delivery", "deliver", "guest_path"]
+__all__ = ["Delivery", "deliver"]
 
-_FOLDERS = {
-    GuestKind.WINDOWS: "C:\\ProgramData\\pvhck\\build",
-    GuestKind.SIMULATED: "C:\\ProgramData\\pvhck\\build",
-    GuestKind.STAND_IN: "/var/lib/pvhck/build",
-}
 _LOOPBACK = "127.0.0.1"
+_FOLDER_AND_NAME = re.compile(r"[\\/](?=[^\\/]*$)")
 _TOKEN = re.compile(r"/[\w-]{30,}/")  # of a file server's URL
 
 
@@ -31,25 +27,18 @@ class Delivery:
     warning: str = ""
 
 
-def guest_path(kind: GuestKind, *names: str) -> str:
-    """A path below the folder where builds lie in a guest, as its system writes paths."""
-    separator = "/" if kind is GuestKind.STAND_IN else "\\"
-    return separator.join((_FOLDERS[kind], *names))
-
-
-def deliver(guest: Guest, source: Path) -> Delivery:
-    """Have ``source`` in the guest under its own name, its hash compared there.
+def deliver(guest: Guest, source: Path, target: str) -> Delivery:
+    """Have ``source`` in the guest as ``target``, its hash compared there.
 
     Raises:
         InfrastructureError: neither way works, or the file arrives changed.
         ConfigurationError: ``controller`` of hosts.ini cannot be served on.
     """
-    target = guest_path(guest.kind, source.name)
     address = guest.host.spec.controller
     if guest.kind is GuestKind.SIMULATED:
         address = address or _LOOPBACK  # where it is itself
     if not address:
-        _by_cd(guest, source)
+        _by_cd(guest, source, target)
         return Delivery(target)
     try:
         with FileServer(address) as server:
@@ -57,17 +46,18 @@ def deliver(guest: Guest, source: Path) -> Delivery:
     except OperationFailed as error:
         if error.kind != "command-failed":
             raise
-        _by_cd(guest, source)
+        _by_cd(guest, source, target)
         detail = _TOKEN.sub("/<token>/", error.detail)
         return Delivery(target, f"{guest.name} cannot fetch from {address}, it got a CD: {detail}")
     return Delivery(target)
 
 
-def _by_cd(guest: Guest, source: Path) -> None:
+def _by_cd(guest: Guest, source: Path, target: str) -> None:
     run = run_of(guest.name)
     if run is None:
         raise InfrastructureError(
             f"{guest.name} is no guest of a run: there is no place for a CD image on host {guest.host.name}",
             mend=f"set controller in [host {guest.host.name}] to our address as guests see it",
         )
-    by_cd(guest, RunArea(guest.host.shell, run), {source.name: source}, guest_path(guest.kind))
+    folder, name = _FOLDER_AND_NAME.split(target)
+    by_cd(guest, RunArea(guest.host.shell, run), {name: source}, folder)
