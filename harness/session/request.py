@@ -11,7 +11,7 @@ from pathlib import Path
 from harness.errors import ConfigurationError
 from harness.lab import Lab, Profile, load_lab, load_profile
 from harness.model import GuestKind
-from harness.package import DriverBuild, load_build, make_build
+from harness.package import DriverBuild, load_build, make_build, version_numbers
 from harness.session.options import SYNTHETIC, RunOptions
 from harness.session.placement import Placement, Selection, placements
 from harness.workload.tools import check_tool
@@ -78,7 +78,26 @@ def _builds(
     if options.build is None:
         return None, older
     if options.build != SYNTHETIC:
-        return stack.enter_context(load_build(Path(options.build))), older
+        build = stack.enter_context(load_build(Path(options.build)))
+        if older is not None:
+            _check_older(older, build)
+        return build, older
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pvhck-build-")))
     made = [load_build(make_build(folder / version, version=version)) for version in _SYNTHETIC_VERSIONS]
+    if older is not None:
+        _check_older(older, made[-1])
     return made[-1], older or made[0]
+
+
+def _check_older(older: DriverBuild, build: DriverBuild) -> None:
+    """Windows keeps the newer driver: an upgrade the other way round would be none."""
+    by_place = {(package.name, package.arch): package.version for package in older.packages}
+    for package in build.packages:
+        version = by_place.get((package.name, package.arch), "")
+        old, new = version_numbers(version), version_numbers(package.version)
+        if old is not None and new is not None and old >= new:
+            raise ConfigurationError(
+                f"driver build {older.path} is to be upgraded from, but its {package.name} {package.arch} is "
+                f"{version}, and that of {build.path} {package.version}",
+                mend="name an older build by --upgrade-from",
+            )

@@ -220,6 +220,15 @@ def test_a_build_that_is_wrong_is_refused_with_the_file_and_the_mend(
     _nothing_kept(tmp_path)
 
 
+def test_an_upgrade_from_a_build_that_is_no_older_is_refused(tmp_path: Path, simulated: Path) -> None:
+    make_build(tmp_path / "new", version="9.1.0.3")
+    make_build(tmp_path / "old", version="9.1.0.10")
+    pvhck(tmp_path, "run", "--hosts", simulated, "--build", "new", "--upgrade-from", "old").demand(
+        2, "xenbus x86 is 9.1.0.10", "that of new 9.1.0.3", "name an older build"
+    )
+    _nothing_kept(tmp_path)
+
+
 def test_what_is_no_build_at_all_is_refused_and_nothing_of_it_is_kept(
     tmp_path: Path, simulated: Path
 ) -> None:
