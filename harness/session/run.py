@@ -204,6 +204,8 @@ class Run:
 
     def _end(self, item: pytest.Item, attempt: Attempt) -> None:
         """After teardown: nothing may be left, and a broken test runs once more elsewhere if it can."""
+        if attempt.spoilt and attempt.guest is not None:
+            attempt.guest.break_()  # what broke may be the teardown itself, after the fixtures had their say
         self._look_for_leftovers(attempt)
         self._open_journal.attempt_finished(item, attempt)
         if attempt.judgement.outcome is Outcome.BROKEN and self._round < _ROUNDS:

@@ -16,7 +16,7 @@ from harness.host.domain import DiskSpec
 from harness.host.toolstack.protocol import Fallback
 from harness.model import INSTALL_ORDER
 from harness.operations import OPERATIONS, Effect
-from harness.xenlab.standin.presets import preset_inf
+from harness.xenlab.standin.presets import PRESET_VERSION, preset_inf
 
 pytestmark = pytest.mark.xen
 
@@ -52,7 +52,7 @@ def full(bare):
 def _install(guest, names):
     codes = []
     for name in names:
-        text = preset_inf(name).replace("1.0.0.0", _VERSION)
+        text = preset_inf(name).replace(PRESET_VERSION, _VERSION)
         path = f"/var/tmp/build/{name}.inf"
         guest.operations.write_file(path=path, content=base64.b64encode(text.encode()).decode())
         codes.append(_job(guest, guest.operations.install_package(inf=path)).exit_code)
@@ -223,7 +223,7 @@ def test_a_panic_leaves_a_crashed_domain(full):
     wait_until(probe, subject="the domain is in state c", deadline=full.deadline(30), interval_s=1)
 
 
-# -- what Windows would do at the power button, and partial sets: one boot each
+# -- what Windows would do at the power button
 
 
 @pytest.mark.slow
@@ -235,22 +235,3 @@ def test_without_drivers_the_power_button_is_a_clean_stop(boot):
     start_again(guest, ready_s=_BOOT_S)
     stops = guest.operations.stop_events(record=mark.record)
     assert (stops.requested, stops.clean, stops.unclean) == (1, 1, 0)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("left_out", "states", "missing"),
-    [
-        ("xenvbd", (4, 1), {"DEV_VBD": 28}),
-        ("xennet", (1, 4), {"DEV_NET": 28}),
-        ("xeniface", (4, 4), {"DEV_IFACE": 28}),
-    ],
-)
-def test_a_driver_that_is_taken_away_is_the_only_one_that_is_missing(boot, left_out, states, missing):
-    guest = boot("standin-all")
-    package = next(one for one in guest.operations.driver_packages() if one.original == f"{left_out}.inf")
-    _job(guest, guest.operations.uninstall_package(published=package.published))
-    _restart(guest)
-    everything = {"DEV_0001": 0, "DEV_IFACE": 0, "DEV_NET": 0, "DEV_VBD": 0, "DEV_VIF": 0}
-    assert _problems(guest) == everything | missing
-    assert _states(guest) == states
