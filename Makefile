@@ -19,7 +19,8 @@ demo-xen:
 
 test-xen:
 	@tools/setup.sh dev
-	@$(PY) -m pytest tests/xen tests/contract --pv-real-xen $(XEN_TESTS)
+	@$(PY) -m pytest tests/xen tests/contract --pv-real-xen \
+	    --reruns 1 --only-rerun TripleFault $(XEN_TESTS)
 
 check:
 	@tools/setup.sh dev

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from contract_lab import ContractLab, real_lab, simulated_lab
@@ -24,11 +24,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def contract_lab(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    note_real_xen: Callable[[Callable[[], str], Callable[[], None]], None],
 ) -> Iterator[ContractLab]:
     """One host of the lab that was asked for."""
     make = real_lab if request.config.getoption("--pv-real-xen") else simulated_lab
     with make(tmp_path_factory.mktemp("contract"), request.config.stash[_recorder]) as lab:
+        if lab.real:
+            note_real_xen(lambda: lab.host.shell.run(["xl", "dmesg"]).stdout, lab.spoil_all)
         yield lab
 
 

@@ -67,6 +67,11 @@ class ContractLab:
         self._guests = {key: kept for key, kept in self._guests.items() if kept is not guest}
         remove_guest(guest, self.area)
 
+    def spoil_all(self) -> None:
+        """The next test gets fresh guests, whatever these have come to."""
+        for guest in self._guests.values():
+            guest.break_()
+
     def scratch(self, name: str) -> str:
         """A path in a guest for a file of a test."""
         return f"/var/tmp/pvhck/{name}" if self.real else f"C:\\pvhck\\{name}"
