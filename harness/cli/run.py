@@ -100,9 +100,10 @@ def plan_command(arguments: argparse.Namespace) -> int:
 
     Places where the same holds for a test share a row: a wide lab has ten thousand.
     """
-    planned, code = _collect(arguments)
-    if planned is None:
+    run, code = _collect(arguments)
+    if run is None:
         return code
+    planned = run.planned
     rows: dict[tuple[str, str, tuple[str, ...]], list[Planned]] = {}
     for one in planned:
         rows.setdefault((one.name, one.template.guest.value, one.reasons), []).append(one)
@@ -116,15 +117,18 @@ def plan_command(arguments: argparse.Namespace) -> int:
         table.add_row(Text(name.removeprefix("scenarios/")), guest, Text(", ".join(at)), where)
     console = _console()
     console.print(table)
+    for warning in run.warnings:
+        console.print(Text(f"warning: {warning}", style="yellow"))
     able = sum(1 for one in planned if one.hosts)
     console.print(f"{len(planned)} tests: {able} can run, {len(planned) - able} cannot")
     return 0 if able else EXIT_NOTHING
 
 
 def _list_command(arguments: argparse.Namespace) -> int:
-    planned, code = _collect(arguments)
-    if planned is None:
+    run, code = _collect(arguments)
+    if run is None:
         return code
+    planned = run.planned
     table = Table(title=f"scenarios of profile {arguments.profile}", title_justify="left")
     for column in ("area", "scenario", "drivers", "stands for (HCK/HLK)"):
         table.add_column(column, overflow="fold")
@@ -158,13 +162,13 @@ class _Watcher:
         return True  # it was shown: pytest need not
 
 
-def _collect(arguments: argparse.Namespace) -> tuple[tuple[Planned, ...] | None, int]:
+def _collect(arguments: argparse.Namespace) -> tuple[Run | None, int]:
     watcher = _Watcher()
     code = pytest.main([*_choice_words(arguments), "--collect-only"], plugins=[watcher])
     if code not in _COLLECTED or watcher.run is None:
         return None, _CODES[pytest.ExitCode(code)]
     _say_if_nothing_matches(arguments, watcher.run.planned)
-    return watcher.run.planned, 0
+    return watcher.run, 0
 
 
 def _say_if_nothing_matches(arguments: argparse.Namespace, planned: Sequence[Planned]) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import GuestCrashed, GuestHung, InfrastructureError
-from harness.lab import HostKind, Secret
+from harness.lab import HostKind, Secret, lab_warnings
 from harness.model import FailureKind, Outcome
 from harness.results import RunResults
 from harness.session.attempt import Attempt
@@ -52,6 +52,13 @@ class Run:
     def planned(self) -> tuple[Planned, ...]:
         """Every test of the profile at its placement, in the order they run; known after collection."""
         return tuple(self._planned)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What hosts.ini and the build give reason to say, though tests can run."""
+        build = self._request.build
+        found = build.warnings if build is not None else ()
+        return (*lab_warnings(self._request.lab), *(str(finding) for finding in found))
 
     # -- collection
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -28,3 +29,21 @@ def test_a_build_without_packages_for_a_template_is_a_reason_before_anything_run
     assert any("win10-x64" in line and "sim-a, sim-b" in line for line in lines)
     assert any("win7-x86" in line and "the driver build has nothing for x86" in line for line in lines)
     assert "2 tests: 1 can run, 1 cannot" in planned.stdout
+
+
+def test_warnings_of_the_build_and_of_hosts_ini_are_said(tmp_path: Path) -> None:
+    build = make_build(tmp_path / "build", version="9.1.0.1", arches=(Arch.X64,))
+    other = make_build(tmp_path / "other", version="9.1.0.7", arches=(Arch.X64,))
+    shutil.copytree(other / "xennet", build / "xennet", dirs_exist_ok=True)
+    hosts = tmp_path / "hosts.ini"
+    hosts.write_text(
+        "[host sim]\nkind = simulated\nxen = 4.17\nfaults = disk-full\n"
+        "[template win]\nguest = simulated\nos = Windows\narch = x64\n"
+    )
+
+    planned = _plan("--hosts", hosts, "--build", build, "-k", "test_xenbus_works")
+
+    assert planned.returncode == 0
+    warnings = [line for line in planned.stdout.splitlines() if line.startswith("warning: ")]
+    assert any("faults" in line for line in warnings), planned.stdout
+    assert any("packages of several versions" in line for line in warnings), planned.stdout
