@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -10,7 +11,10 @@ from harness.errors import CommandFailed, HostUnreachable
 from harness.host.ssh import SshShell
 from harness.host.sshchannel import LineReader
 
-__all__ = ["Watch", "Xenstore", "parse_tree"]
+__all__ = ["Watch", "Xenstore", "parse_tree", "unescape"]
+
+_LETTERS = {b"t": b"\t", b"n": b"\n", b"r": b"\r", b"\\": b"\\"}
+_ESCAPED = re.compile(rb"\\(x[0-9a-f]{2}|[0-7]{3}|[tnr\\])")
 
 _ABSENT = "couldn't read path"  # recorded: xen-4.17/xenstore-read-missing.txt
 _FIRST_EVENT_S = 30
@@ -51,7 +55,7 @@ class Xenstore:
         result = self._shell.run(["xenstore-read", path], repeatable=True)
         if not result.ok and _ABSENT not in result.stderr:
             raise CommandFailed(f"host {self._shell.spec.name}: {result.describe()}")
-        return result.stdout.removesuffix("\n") if result.ok else None
+        return unescape(result.stdout.removesuffix("\n")) if result.ok else None
 
     def read(self, path: str) -> str:
         """A node's value.
@@ -67,7 +71,9 @@ class Xenstore:
     def write(self, path: str, value: str) -> None:
         """Set a node, making it and its parents."""
         # without the dashes a value like -1 would be taken for an option
-        self._shell.check(["xenstore-write", *(["--"] if value.startswith("-") else []), path, value])
+        dashes = ["--"] if value.startswith("-") else []
+        # the tool reads escapes in what it is given (unsanitise_value, as below)
+        self._shell.check(["xenstore-write", *dashes, path, value.replace("\\", "\\\\")])
 
     def remove(self, path: str) -> None:
         """Take a node and all below it away."""
@@ -94,11 +100,29 @@ class Xenstore:
             yield watch
 
 
+def unescape(text: str) -> str:
+    r"""A value as it is, from the form in which xenstore-read and xenstore-ls show it.
+
+    They escape backslashes and all bytes beyond printable ASCII: ``\t``, ``\n``, ``\r``, ``\\``, ``\x``
+    and two hexadecimal digits, or three octal ones (sanitise_value, unsanitise_value in Xen's
+    tools/xenstore/xenstore_client.c; seen on 4.17).
+    What is no UTF-8 then is replaced.
+    """
+
+    def meant(match: re.Match[bytes]) -> bytes:
+        code = match[1]
+        if code in _LETTERS:
+            return _LETTERS[code]
+        return bytes([int(code[1:], 16) if code[:1] == b"x" else int(code, 8)])
+
+    return _ESCAPED.sub(meant, text.encode()).decode(errors="replace")
+
+
 def parse_tree(text: str) -> dict[str, str]:
-    """``xenstore-ls -f``: lines ``/path = "value"``; the tool escapes what is not printable."""
+    """``xenstore-ls -f``: lines ``/path = "value"``."""
     nodes = {}
     for line in text.splitlines():
         path, separator, value = line.partition(" = ")
         if separator:
-            nodes[path] = value[value.find('"') + 1 : value.rfind('"')]
+            nodes[path] = unescape(value[value.find('"') + 1 : value.rfind('"')])
     return nodes

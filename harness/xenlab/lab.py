@@ -20,7 +20,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Self
@@ -28,12 +28,12 @@ from typing import Self
 from harness.errors import ConfigurationError, InfrastructureError
 from harness.winrmd import ServerCertificate
 from harness.xenlab import qemu
-from harness.xenlab.build import Layers, build_layers, current_layers
-from harness.xenlab.cache import Cache, Layer
+from harness.xenlab.build import build_layers, current_layers
+from harness.xenlab.cache import Cache
 from harness.xenlab.debian import ensure_build_packages, missing_build_packages
 from harness.xenlab.guestdisk import CERTIFICATE, PASSWORD
 from harness.xenlab.hostsini import HostFacts, hosts_ini_text
-from harness.xenlab.snapshot import Dom0, load_again, make_snapshot, snapshot_layer, start_from_snapshot
+from harness.xenlab.snapshot import Dom0, make_snapshot, snapshot_layer, start_from_snapshot
 from harness.xenlab.sshclient import ssh_argv
 
 __all__ = [
@@ -52,6 +52,19 @@ Progress = Callable[[str], None]
 
 _STATE = "lab.json"
 _QUIT_S = 30
+
+
+@dataclass(frozen=True)
+class _State:
+    """The lab that runs, as its file in the run folder has it; layers by their names."""
+
+    pid: int
+    started: int
+    ssh_port: int
+    dom0: str
+    store: str
+    snapshot: str
+    ends_with_us: bool
 
 
 def _silent(_: str) -> None:
@@ -82,11 +95,19 @@ class LabStatus:
 class RunningLab:
     """A nested Xen host that answers. Use it as a context: it is taken down at the end."""
 
-    def __init__(self, machine: qemu.Machine, process: qemu.Process, dom0: Dom0, store: Path) -> None:
+    def __init__(
+        self,
+        machine: qemu.Machine,
+        process: qemu.Process,
+        dom0: Dom0,
+        store: Path,
+        start_again: Callable[[], qemu.Process],
+    ) -> None:
         self.dom0 = dom0
         self._machine = machine
         self._process = process
         self._store = store
+        self._start_again = start_again
 
     def __enter__(self) -> Self:
         return self
@@ -154,12 +175,18 @@ class RunningLab:
     def reset(self) -> None:
         """Back to the snapshot: dom0 freshly booted, no guests, no clones, our time.
 
+        By a QEMU of its own: one that loads a snapshot while a guest runs in it may never answer again.
         SSH connections of before are dead afterwards: close them first.
         """
-        load_again(self._machine, self.dom0)
+        self._end()
+        self._process = self._start_again()
 
     def down(self) -> None:
         """End it. Nothing of it is worth a clean shutdown: the next start is from the snapshot."""
+        self._end()
+        shutil.rmtree(self._machine.folder, ignore_errors=True)
+
+    def _end(self) -> None:
         if self._process.alive:
             try:
                 with qemu.Monitor(self._machine.socket) as monitor:
@@ -169,7 +196,7 @@ class RunningLab:
         if not self._process.wait_gone(_QUIT_S):
             self._process.kill()
             self._process.wait_gone(_QUIT_S)
-        shutil.rmtree(self._machine.folder, ignore_errors=True)
+        self._machine.socket.unlink(missing_ok=True)
 
 
 class XenLab:
@@ -215,28 +242,29 @@ class XenLab:
         if running is not None:
             raise InfrastructureError("a nested Xen is already running here", mend="pvhck lab xen down")
         layers = current_layers()
-        snapshot = snapshot_layer(layers)
         folder = self.cache.run_folder
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        machine, process, dom0 = start_from_snapshot(
-            folder, cache=self.cache, layers=layers, snapshot=snapshot, ends_with_us=ends_with_us
+        state = _State(
+            pid=0,
+            started=0,
+            ssh_port=qemu.free_port(),
+            dom0=str(layers.dom0),
+            store=str(layers.store),
+            snapshot=str(snapshot_layer(layers)),
+            ends_with_us=ends_with_us,
         )
-        self._remember(machine, process, layers, snapshot)
-        return RunningLab(machine, process, dom0, self.cache.folder(layers.store))
+        return self._running(state, *self._start(state))
 
     def attach(self) -> RunningLab | None:
         """The lab that is running now, whoever started it; None if none is."""
-        try:
-            state = json.loads((self.cache.run_folder / _STATE).read_text())
-        except (OSError, ValueError):
+        state = self._state()
+        if state is None:
             return None
-        process = qemu.Process(state["pid"], state["started"])
+        process = qemu.Process(state.pid, state.started)
         if not process.alive:
             return None
-        boot_files = self.cache.root / state["dom0"]
-        machine = qemu.Machine(self.cache.run_folder, boot_files, state["ssh_port"])
-        return RunningLab(machine, process, Dom0.of(machine), self.cache.root / state["store"])
+        return self._running(state, process, Dom0.of(self._machine(state)))
 
     @contextmanager
     def session(self, progress: Progress = _silent) -> Iterator[RunningLab]:
@@ -291,25 +319,42 @@ class XenLab:
 
     def _check_age(self) -> None:
         """Whether the running lab is what a build would make now."""
-        started_from = json.loads((self.cache.run_folder / _STATE).read_text())["snapshot"]
-        if started_from != str(snapshot_layer(current_layers())):
+        state = self._state()
+        if state is None or state.snapshot != str(snapshot_layer(current_layers())):
             raise InfrastructureError(
                 "the nested Xen that is running is of another build than this source",
                 mend="pvhck lab xen down",
             )
 
-    def _remember(
-        self, machine: qemu.Machine, process: qemu.Process, layers: Layers, snapshot: Layer
-    ) -> None:
-        state = {
-            "pid": process.pid,
-            "started": process.started,
-            "ssh_port": machine.ssh_port,
-            "dom0": str(layers.dom0),
-            "store": str(layers.store),
-            "snapshot": str(snapshot),
-        }
-        (machine.folder / _STATE).write_text(json.dumps(state))
+    def _machine(self, state: _State) -> qemu.Machine:
+        return qemu.Machine(self.cache.run_folder, self.cache.root / state.dom0, state.ssh_port)
+
+    def _running(self, state: _State, process: qemu.Process, dom0: Dom0) -> RunningLab:
+        return RunningLab(
+            self._machine(state),
+            process,
+            dom0,
+            self.cache.root / state.store,
+            start_again=lambda: self._start(state)[0],
+        )
+
+    def _start(self, state: _State) -> tuple[qemu.Process, Dom0]:
+        """Start QEMU from the snapshot, and note for later calls which one it is."""
+        process, dom0 = start_from_snapshot(
+            self._machine(state),
+            cache=self.cache,
+            snapshot=self.cache.root / state.snapshot,
+            ends_with_us=state.ends_with_us,
+        )
+        now = replace(state, pid=process.pid, started=process.started)
+        (self.cache.run_folder / _STATE).write_text(json.dumps(asdict(now)))
+        return process, dom0
+
+    def _state(self) -> _State | None:
+        try:
+            return _State(**json.loads((self.cache.run_folder / _STATE).read_text()))
+        except (OSError, ValueError, TypeError):
+            return None
 
 
 # -- pvhck lab xen ...

@@ -174,11 +174,6 @@ class Monitor:
         """Write memory, devices and disks into a snapshot of the images."""
         self._human(f"savevm {name}")
 
-    def load_snapshot(self, name: str) -> None:
-        """Go back to a snapshot."""
-        self._human(f"loadvm {name}")
-        self._execute("cont")
-
     def quit(self) -> None:
         """End QEMU."""
         self._execute("quit")

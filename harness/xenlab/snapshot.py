@@ -16,7 +16,7 @@ from harness.xenlab.dom0 import PRIVATE_KEY
 from harness.xenlab.shell import run
 from harness.xenlab.sshclient import ssh_run, write_known_hosts
 
-__all__ = ["Dom0", "load_again", "make_snapshot", "snapshot_layer", "start_from_snapshot"]
+__all__ = ["Dom0", "make_snapshot", "snapshot_layer", "start_from_snapshot"]
 
 _KNOWN_HOSTS = "known_hosts"
 _NAME = "ready"
@@ -112,9 +112,11 @@ def make_snapshot(folder: Path, *, cache: Cache, layers: Layers, progress: Calla
 
 
 def start_from_snapshot(
-    folder: Path, *, cache: Cache, layers: Layers, snapshot: Layer, ends_with_us: bool
-) -> tuple[qemu.Machine, qemu.Process, Dom0]:
-    """Copy the snapshot's images into ``folder`` and start QEMU from them; dom0 answers and has our time.
+    machine: qemu.Machine, *, cache: Cache, snapshot: Path, ends_with_us: bool
+) -> tuple[qemu.Process, Dom0]:
+    """Copy the snapshot's images into the machine's folder and start QEMU from them; dom0 has our time.
+
+    ``snapshot`` is the folder that ``make_snapshot`` filled.
 
     Raises:
         InfrastructureError: another lab runs, or QEMU does not start.
@@ -122,9 +124,7 @@ def start_from_snapshot(
     lock = cache.qemu_lock()
     try:
         for name in ("root.qcow2", "store.qcow2"):
-            source = cache.folder(snapshot) / name
-            run(["cp", "--reflink=auto", "--sparse=always", source, folder / name])
-        machine = qemu.Machine(folder, cache.folder(layers.dom0), qemu.free_port())
+            run(["cp", "--reflink=auto", "--sparse=always", snapshot / name, machine.folder / name])
         process = qemu.start(machine, lock, snapshot=_NAME, ends_with_us=ends_with_us)
     finally:
         lock.close()  # QEMU holds it from now on
@@ -134,14 +134,7 @@ def start_from_snapshot(
     except BaseException:
         process.kill()
         raise
-    return machine, process, dom0
-
-
-def load_again(machine: qemu.Machine, dom0: Dom0) -> None:
-    """Go back to the snapshot while QEMU runs. SSH connections of before are dead afterwards."""
-    with qemu.Monitor(machine.socket) as monitor:
-        monitor.load_snapshot(_NAME)
-    _settle(dom0)
+    return process, dom0
 
 
 def _settle(dom0: Dom0) -> None:

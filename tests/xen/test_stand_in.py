@@ -101,7 +101,7 @@ def test_every_reading_operation_answers(bare):
 def test_without_drivers_all_is_emulated_and_xen_gets_no_answer(bare):
     assert _problems(bare) == {"DEV_0001": 28}
     (adapter,) = bare.operations.network_adapters()
-    assert adapter.instance_id.startswith("PCI\\VEN_8086")
+    assert adapter.instance_id.startswith("PCI\\VEN_10EC")  # the emulated rtl8139
     assert [(disk.name, disk.target) for disk in bare.operations.disks()] == [("/dev/sda", -1)]
     assert _states(bare) == (1, 1)
     with pytest.raises(OperationFailed, match="XENIFACE offers no xenstore"):

@@ -11,6 +11,8 @@ from harness.simlab.shell.process import Command, CommandError, Process
 __all__ = ["COMMANDS"]
 
 _ESCAPES = {"\t": "\\t", "\n": "\\n", "\r": "\\r", "\\": "\\\\"}
+_MEANT = {b"t": b"\t", b"n": b"\n", b"r": b"\r", b"\\": b"\\"}
+_ESCAPE = re.compile(rb"\\(x[0-9a-f]{1,2}|[04-7][0-7]{0,2}|[tnr\\])")
 _UNSAFE = re.compile(r"[^ -~]|\\")
 
 
@@ -24,17 +26,19 @@ def _read(process: Process) -> int:
             process.err(f"xenstore-read: couldn't read path {path}\n")
             rc = 1
         else:
-            process.out(f"{path}: {value}\n" if options.has("-p") else f"{value}\n")
+            shown = value if options.has("-R") else escape(value)
+            process.out(f"{path}: {shown}\n" if options.has("-p") else f"{shown}\n")
     return rc if options.words else _usage("[-h] [-p] [-R] key [...]", process)
 
 
 def _write(process: Process) -> int:
-    words = read_options(process, "hR").words
+    options = read_options(process, "hR")
+    words = options.words
     if not words or len(words) % 2:
         return _usage("[-h] [-R] key value [...]", process)
     for path, value in zip(words[::2], words[1::2], strict=True):
         try:
-            process.host.store.write(path, value)
+            process.host.store.write(path, value if options.has("-R") else unescape(value))
         except StoreError as error:
             raise CommandError(f"xenstore-write: could not write path {path}\n") from error
     return 0
@@ -115,7 +119,7 @@ def _chmod(process: Process) -> int:
 
 
 def escape(value: str) -> str:
-    """A value as xenstore-ls shows it: what is not printable as escapes."""
+    """A value as xenstore-read and xenstore-ls show it: what is not printable as escapes."""
 
     def shown(match: re.Match[str]) -> str:
         character = match[0]
@@ -124,6 +128,18 @@ def escape(value: str) -> str:
         return "".join(f"\\{byte:03o}" if byte < 8 else f"\\x{byte:02x}" for byte in character.encode())  # noqa: PLR2004
 
     return _UNSAFE.sub(shown, value)
+
+
+def unescape(text: str) -> str:
+    """What xenstore-write makes of a value that it is given."""
+
+    def meant(match: re.Match[bytes]) -> bytes:
+        code = match[1]
+        if code in _MEANT:
+            return _MEANT[code]
+        return bytes([int(code[1:], 16) if code.startswith(b"x") else int(code, 8)])
+
+    return _ESCAPE.sub(meant, text.encode()).decode(errors="replace")
 
 
 def _usage(words: str, process: Process) -> int:
