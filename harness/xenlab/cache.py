@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.deadline import Deadline, Done, NotYet, WaitTimedOut, wait_until
 from harness.errors import InfrastructureError
 
 __all__ = ["Cache", "Layer", "Lock", "file_digest", "key_of"]
@@ -125,12 +126,29 @@ class Cache:
             busy=InfrastructureError("another process is building the Xen lab", mend="wait until it is done"),
         )
 
-    def qemu_lock(self) -> Lock:
-        """One nested Xen at a time: two on the same cores are fifty times slower (facts/nested-xen.md)."""
-        return Lock(
-            self.root / "qemu.lock",
-            busy=InfrastructureError("a nested Xen is already running here", mend="pvhck lab xen down"),
-        )
+    def qemu_lock(self, *, patience_s: float = 0) -> Lock:
+        """One nested Xen at a time: two on the same cores are fifty times slower (facts/nested-xen.md).
+
+        ``patience_s`` is for one that is ending: its threads may hold the lock a little longer than
+        its process can be seen.
+        """
+        busy = InfrastructureError("a nested Xen is already running here", mend="pvhck lab xen down")
+
+        def probe() -> Done[Lock] | NotYet:
+            try:
+                return Done(Lock(self.root / "qemu.lock", busy=busy))
+            except InfrastructureError as error:
+                return NotYet(error.found)
+
+        try:
+            return wait_until(
+                probe,
+                subject="the lock of the nested Xen",
+                deadline=Deadline.after(patience_s),
+                interval_s=0.2,
+            )
+        except WaitTimedOut:
+            raise busy from None
 
     def drop_unused(self, keep: frozenset[Layer]) -> None:
         """Remove layers no build has touched for two weeks, and what killed builds left: for a builder."""

@@ -335,16 +335,17 @@ class XenLab:
             process,
             dom0,
             self.cache.root / state.store,
-            start_again=lambda: self._start(state)[0],
+            start_again=lambda: self._start(state, patience_s=_QUIT_S)[0],
         )
 
-    def _start(self, state: _State) -> tuple[qemu.Process, Dom0]:
+    def _start(self, state: _State, *, patience_s: float = 0) -> tuple[qemu.Process, Dom0]:
         """Start QEMU from the snapshot, and note for later calls which one it is."""
         process, dom0 = start_from_snapshot(
             self._machine(state),
             cache=self.cache,
             snapshot=self.cache.root / state.snapshot,
             ends_with_us=state.ends_with_us,
+            patience_s=patience_s,
         )
         now = replace(state, pid=process.pid, started=process.started)
         (self.cache.run_folder / _STATE).write_text(json.dumps(asdict(now)))

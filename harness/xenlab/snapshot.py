@@ -112,16 +112,17 @@ def make_snapshot(folder: Path, *, cache: Cache, layers: Layers, progress: Calla
 
 
 def start_from_snapshot(
-    machine: qemu.Machine, *, cache: Cache, snapshot: Path, ends_with_us: bool
+    machine: qemu.Machine, *, cache: Cache, snapshot: Path, ends_with_us: bool, patience_s: float = 0
 ) -> tuple[qemu.Process, Dom0]:
     """Copy the snapshot's images into the machine's folder and start QEMU from them; dom0 has our time.
 
-    ``snapshot`` is the folder that ``make_snapshot`` filled.
+    ``snapshot`` is the folder that ``make_snapshot`` filled; ``patience_s`` is how long one that is
+    ending is waited for.
 
     Raises:
         InfrastructureError: another lab runs, or QEMU does not start.
     """
-    lock = cache.qemu_lock()
+    lock = cache.qemu_lock(patience_s=patience_s)
     try:
         for name in ("root.qcow2", "store.qcow2"):
             run(["cp", "--reflink=auto", "--sparse=always", snapshot / name, machine.folder / name])

@@ -259,6 +259,17 @@ def test_a_qemu_that_is_to_stay_outlives_its_parent_and_can_be_ended(fake_qemu, 
     assert process.wait_gone(20)
 
 
+def test_a_lab_that_is_ending_is_waited_for(tmp_path):
+    held = Cache(tmp_path).qemu_lock()
+    closing = threading.Timer(0.3, held.close)
+    closing.start()
+    Cache(tmp_path).qemu_lock(patience_s=30).close()
+    closing.join()
+    with pytest.raises(InfrastructureError, match="already running"):
+        first, _ = Cache(tmp_path).qemu_lock(), Cache(tmp_path).qemu_lock(patience_s=0.1)
+        first.close()
+
+
 def test_what_qemu_said_when_it_ended_at_once_is_told(fake_qemu, tmp_path):
     folder, program = fake_qemu
     program.write_text("#!/bin/sh\necho 'no such machine: q35' >&2; exit 1\n")

@@ -195,6 +195,7 @@ def test_an_offload_that_is_switched_off_is_off(full):
     full.operations.set_network_setting(mac=full.mac, keyword="*LSOV2IPv4", value="1")
 
 
+@pytest.mark.slow
 def test_a_shutdown_by_xen_is_clean_by_the_guests_own_log(full):
     mark = full.operations.event_mark()
     shut_down(full, ack_s=30, off_s=_STOP_S)
@@ -205,6 +206,7 @@ def test_a_shutdown_by_xen_is_clean_by_the_guests_own_log(full):
     assert providers[0] == "xenagent"
 
 
+@pytest.mark.slow
 def test_a_domain_taken_away_was_an_unclean_stop(full):
     mark = full.operations.event_mark()
     full.kill()
@@ -213,6 +215,7 @@ def test_a_domain_taken_away_was_an_unclean_stop(full):
     assert (stops.requested, stops.clean, stops.unclean) == (0, 0, 2)
 
 
+@pytest.mark.slow
 def test_a_panic_leaves_a_crashed_domain(full):
     full.host.shell.run(["xl", "sysrq", full.name, "c"])
 
