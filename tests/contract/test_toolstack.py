@@ -50,8 +50,9 @@ def test_the_host_tells_its_version_and_figures(xl):
     assert info.total_mib > info.free_mib > 0
 
 
-def test_the_hypervisor_s_log_begins_with_its_name(xl):
-    assert "Xen version 4.17" in xl.dmesg()
+def test_the_hypervisor_s_log_is_shown(xl):
+    # it is a ring: where many guests have been, its beginning is gone
+    assert any(line.startswith("(XEN) ") for line in xl.dmesg().splitlines())
 
 
 def test_dom0_is_the_first_domain(xl):
@@ -272,13 +273,16 @@ def test_a_reset_cannot_be_sent_to_an_hvm_domain(xl, still):
         xl.trigger(still.name, Trigger.RESET)
 
 
+@pytest.mark.slow  # nested, xl was seen to write 12 KiB and then to compute for minutes
 def test_memory_is_dumped_whole_though_xl_may_never_say_so(contract_lab, xl, still):
     path = contract_lab.area.path(f"{still.name}.core")
-    size = xl.dump_core(still.name, path, timeout_s=150)
+    try:
+        size = xl.dump_core(still.name, path, timeout_s=150)
+    finally:
+        contract_lab.host.shell.run(["rm", "-f", path])
 
     assert size > (STILL_MIB * 3 // 4) << 20
     assert xl.find(still.name) is not None
-    contract_lab.host.shell.check(["rm", "-f", path])
 
 
 def test_a_dump_that_cannot_be_written_says_why(xl, still):
