@@ -137,8 +137,8 @@ def test_the_tree_with_permissions_has_the_same_values():
     )
 )
 def test_values_with_quotes_and_signs_are_read_back(nodes):
-    text = "".join(f'{path} = "{value}"\n' for path, value in nodes.items())
-    assert parse_tree(text) == nodes
+    shown = {path: value.replace("\\", "\\\\") for path, value in nodes.items()}  # as the tool does
+    assert parse_tree("".join(f'{path} = "{value}"\n' for path, value in shown.items())) == nodes
 
 
 # -- lists
