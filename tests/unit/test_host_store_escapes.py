@@ -27,6 +27,10 @@ def test_a_value_is_read_as_it_was_written(shown: str, value: str) -> None:
     assert parse_tree(f'/local/domain/1/data = "{shown}"\n') == {"/local/domain/1/data": value}
 
 
+def test_the_simulator_s_xenstore_write_reads_escapes_as_xen_s_does() -> None:
+    assert simulated.unescape(r"\101\x4A\x4g\q\t\\") == "AJ\x04gq\t\\"
+
+
 @given(VALUES)
 def test_any_text_survives_the_tools_of_the_simulator(value: str) -> None:
     assert unescape(simulated.escape(value)) == value

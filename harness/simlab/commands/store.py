@@ -11,8 +11,8 @@ from harness.simlab.shell.process import Command, CommandError, Process
 __all__ = ["COMMANDS"]
 
 _ESCAPES = {"\t": "\\t", "\n": "\\n", "\r": "\\r", "\\": "\\\\"}
-_MEANT = {b"t": b"\t", b"n": b"\n", b"r": b"\r", b"\\": b"\\"}
-_ESCAPE = re.compile(rb"\\(x[0-9a-f]{1,2}|[04-7][0-7]{0,2}|[tnr\\])")
+_MEANT = {b"t": b"\t", b"n": b"\n", b"r": b"\r"}
+_ESCAPE = re.compile(rb"\\(x[0-9a-fA-F]{1,2}|[0-7]{1,3}|.)", re.DOTALL)
 _UNSAFE = re.compile(r"[^ -~]|\\")
 
 
@@ -131,13 +131,15 @@ def escape(value: str) -> str:
 
 
 def unescape(text: str) -> str:
-    """What xenstore-write makes of a value that it is given."""
+    """What xenstore-write makes of a value: unsanitise_value in Xen's tools/xenstore, not recorded."""
 
     def meant(match: re.Match[bytes]) -> bytes:
         code = match[1]
-        if code in _MEANT:
-            return _MEANT[code]
-        return bytes([int(code[1:], 16) if code.startswith(b"x") else int(code, 8)])
+        if code[:1] == b"x" and len(code) > 1:
+            return bytes([int(code[1:], 16)])
+        if code[:1] in b"01234567":
+            return bytes([int(code, 8) & 0xFF])
+        return _MEANT.get(code, code)
 
     return _ESCAPE.sub(meant, text.encode()).decode(errors="replace")
 
