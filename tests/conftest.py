@@ -7,13 +7,13 @@ such a test once more, and no other: pytest-rerunfailures, shown as R and in the
 
 from __future__ import annotations
 
-import re
+from collections import Counter
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pytest
 
-_TRIPLE_FAULT = re.compile(r"d\d+v\d+ Triple fault")
+from harness.guest.crash import triple_faults
 
 
 @dataclass
@@ -22,13 +22,12 @@ class RealXen:
 
     dmesg: Callable[[], str]
     recover: Callable[[], None]
-    seen: int = 0
+    seen: Counter[str] = field(default_factory=Counter)
 
-    def new_triple_faults(self) -> int:
-        """How many came since this was asked last."""
-        now = len(_TRIPLE_FAULT.findall(self.dmesg()))
-        # the hypervisor's log is a ring, and a reset of the lab begins it anew
-        new, self.seen = max(0, now - self.seen), now
+    def new_triple_faults(self) -> Counter[str]:
+        """Those that came since this was asked last."""
+        now = triple_faults(self.dmesg())
+        new, self.seen = now - self.seen, now
         return new
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from harness.errors import ChannelError, GuestCrashed, GuestError, InfrastructureError
@@ -12,7 +12,7 @@ from harness.guest.guest import Guest
 from harness.host.toolstack.protocol import DomainInfo
 from harness.model import GuestKind
 
-__all__ = ["CrashWatch"]
+__all__ = ["CrashWatch", "triple_faults"]
 
 # xen.sys writes bugchecks to port 0xE9, the hypervisor shows them as guest lines
 # (win-xenbus src/xen/bug_check.c; facts/pv-drivers.md 7).
@@ -59,7 +59,6 @@ class CrashWatch:
             words = self.bugcheck()
             raise GuestCrashed(f"{guest.name} crashed: its domain is in state c{words and f'; {words}'}")
         after = self._look()
-        # what is new: the hypervisor's log is a ring, a mere count may fall meanwhile
         if after.triple_faults - self._before.triple_faults and guest.kind is GuestKind.STAND_IN:
             raise InfrastructureError(
                 f"host {guest.host.name}: the emulated processor triple-faulted during this test"
@@ -111,20 +110,28 @@ class CrashWatch:
         others = self._others(domains)
         log = toolstack.dmesg()
         bugchecks = _lines(_BUGCHECK, log, others)
-        triple_faults = _lines(_TRIPLE_FAULT, log, others)
+        faults = triple_faults(log, others)
         ours = next((domain for domain in domains if domain.name == self._guest.name), None)
         if ours is None or ours.paused or ours.shutdown:
-            return _View(bugchecks, triple_faults, None, None)
+            return _View(bugchecks, faults, None, None)
         try:
             operations = self._guest.operations
             dumps = frozenset((dump.path, dump.modified_utc) for dump in operations.dump_files())
-            return _View(bugchecks, triple_faults, dumps, operations.event_mark().record)
+            return _View(bugchecks, faults, dumps, operations.event_mark().record)
         except (ChannelError, GuestError, InfrastructureError) as error:
             # a guest that cannot be asked is judged by what its host shows first
-            return _View(bugchecks, triple_faults, None, None, silence=error)
+            return _View(bugchecks, faults, None, None, silence=error)
 
 
-def _lines(pattern: re.Pattern[str], log: str, others: set[str]) -> Counter[str]:
+def triple_faults(log: str, others: Collection[str] = ()) -> Counter[str]:
+    """Lines of triple faults in the hypervisor's log, but for those of the domains numbered in ``others``.
+
+    What is new is a difference of two of these: the log is a ring, a mere count may fall meanwhile.
+    """
+    return _lines(_TRIPLE_FAULT, log, others)
+
+
+def _lines(pattern: re.Pattern[str], log: str, others: Collection[str]) -> Counter[str]:
     """The log's lines of that kind, but for those of other guests that run beside this one."""
     kind = ((line, pattern.search(line)) for line in log.splitlines())
     return Counter(line for line, match in kind if match and match["domid"] not in others)
