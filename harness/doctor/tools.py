@@ -8,7 +8,7 @@ from harness.doctor.check import Check, State, failed
 from harness.errors import ConfigurationError
 from harness.lab import GuestTemplate, Tool, ToolName
 from harness.model import GuestKind
-from harness.workload.tools import check_tool
+from harness.workload.tools import check_tool, named_tool
 
 __all__ = ["check_tools"]
 
@@ -24,9 +24,9 @@ def check_tools(template: GuestTemplate, tools: Sequence[Tool]) -> Iterator[Chec
     if template.guest is not GuestKind.WINDOWS:
         return
     for work, wanted in _WORK.items():
-        named = [tool for name in wanted for tool in tools if (tool.name, tool.arch) == (name, template.arch)]
-        if named:
-            yield _check_named(template.name, work, named[0])
+        tool = named_tool(tools, template.arch, wanted)
+        if tool is not None:
+            yield _check_named(template.name, work, tool)
             continue
         names = " or ".join(wanted)
         yield Check(

@@ -15,10 +15,10 @@ from harness.errors import ConfigurationError, OperationFailed, ToolMissing
 from harness.guest.guest import Guest
 from harness.guest.transfer import sha256_of
 from harness.lab import Tool, ToolName
-from harness.model import GuestKind
+from harness.model import Arch, GuestKind
 from harness.workload.run import GuestTool
 
-__all__ = ["Carrier", "GuestTools", "check_tool"]
+__all__ = ["Carrier", "GuestTools", "check_tool", "named_tool"]
 
 _FOLDER = r"C:\ProgramData\pvhck\tools"
 
@@ -51,10 +51,9 @@ class GuestTools:
                 raise ToolMissing(f"{self._guest.kind} guests have no {' or '.join(wanted)}")
             return GuestTool(name, name.value)
         arch = self._guest.template.arch
-        for name in wanted:
-            for tool in self._tools:
-                if (tool.name, tool.arch) == (name, arch):
-                    return GuestTool(name, self._put(tool))
+        tool = named_tool(self._tools, arch, wanted)
+        if tool is not None:
+            return GuestTool(tool.name, self._put(tool))
         raise ToolMissing(
             f"no {' or '.join(wanted)} for {arch} guests",
             mend=f"set {wanted[0]}.{arch} in [tools] of hosts.ini",
@@ -83,6 +82,12 @@ class GuestTools:
 # What simulated and stand-in guests have; diskspd and ntttcp are played, too, but fio and iperf3
 # are what was recorded.
 _ON_BOARD = (ToolName.IPERF3, ToolName.FIO)
+
+
+def named_tool(tools: Sequence[Tool], arch: Arch, wanted: Sequence[ToolName]) -> Tool | None:
+    """The first of ``wanted`` that ``[tools]`` names for an architecture."""
+    by_name = {tool.name: tool for tool in tools if tool.arch is arch}
+    return next((by_name[name] for name in wanted if name in by_name), None)
 
 
 def check_tool(tool: Tool) -> None:
