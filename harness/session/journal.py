@@ -18,7 +18,7 @@ from harness.errors import HarnessError
 from harness.evidence import collect, provoke_dump
 from harness.guest.guest import Guest
 from harness.host.host import Host
-from harness.lab import GuestTemplate, Redactor, lab_warnings
+from harness.lab import GuestTemplate, Redactor
 from harness.model import FailureKind, Outcome
 from harness.report import Progress, summary, write_reports
 from harness.results import (
@@ -73,13 +73,11 @@ class Journal:
         self._of_the_lost: dict[str, list[str]] = {}  # evidence of guests that no test got, by name
 
     def __enter__(self) -> Self:
-        for warning in lab_warnings(self._request.lab):
+        for warning in self._request.warnings:
             self.say(f"warning: {warning}")
         facts = tuple(_test_facts(planned, self._request) for planned in self._planned)
         self._recorder.collected(facts)
         self._progress.collected(facts, self._request.profile.name)
-        for finding in self._request.build.warnings if self._request.build else ():
-            self.say(f"warning: {finding}")
         return self
 
     def __exit__(

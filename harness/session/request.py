@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import ConfigurationError
-from harness.lab import Lab, Profile, load_lab, load_profile
+from harness.lab import Lab, Profile, lab_warnings, load_lab, load_profile
 from harness.model import GuestKind
 from harness.package import DriverBuild, load_build, make_build, version_numbers
 from harness.session.options import SYNTHETIC, RunOptions
@@ -38,6 +38,12 @@ class RunRequest:
         chosen = Selection(self.options.hosts, self.options.templates)
         return placements(self.lab, self.profile.axes, chosen)
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What hosts.ini and the build give reason to say, though tests can run."""
+        found = self.build.warnings if self.build is not None else ()
+        return (*lab_warnings(self.lab), *(str(finding) for finding in found))
+
 
 @contextlib.contextmanager
 def open_request(options: RunOptions) -> Iterator[RunRequest]:
@@ -50,6 +56,8 @@ def open_request(options: RunOptions) -> Iterator[RunRequest]:
     profile = load_profile(options.profile)
     with contextlib.ExitStack() as stack:
         build, older = _builds(options, stack)
+        if build is not None and older is not None:
+            _check_older(older, build)
         request = RunRequest(options, lab, profile, build, older)
         if not request.placements:
             raise ConfigurationError(
@@ -78,14 +86,9 @@ def _builds(
     if options.build is None:
         return None, older
     if options.build != SYNTHETIC:
-        build = stack.enter_context(load_build(Path(options.build)))
-        if older is not None:
-            _check_older(older, build)
-        return build, older
+        return stack.enter_context(load_build(Path(options.build))), older
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pvhck-build-")))
     made = [load_build(make_build(folder / version, version=version)) for version in _SYNTHETIC_VERSIONS]
-    if older is not None:
-        _check_older(older, made[-1])
     return made[-1], older or made[0]
 
 

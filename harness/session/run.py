@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import GuestCrashed, GuestHung, InfrastructureError
-from harness.lab import HostKind, Secret, lab_warnings
+from harness.lab import HostKind, Secret
 from harness.model import FailureKind, Outcome
 from harness.results import RunResults
 from harness.session.attempt import Attempt
@@ -55,10 +55,8 @@ class Run:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What hosts.ini and the build give reason to say, though tests can run."""
-        build = self._request.build
-        found = build.warnings if build is not None else ()
-        return (*lab_warnings(self._request.lab), *(str(finding) for finding in found))
+        """See ``RunRequest.warnings``."""
+        return self._request.warnings
 
     # -- collection
 

@@ -45,7 +45,9 @@ def tools(guest: Guest, pv_lab: LabSession) -> GuestTools:
     """The workload programs of the guest, put there when they are first asked for."""
 
     def carry(source: Path, target: str) -> None:
-        deliver(guest, source, target)
+        warning = deliver(guest, source, target).warning
+        if warning:
+            pv_lab.report(f"{guest.name}: warning: {warning}")
 
     return GuestTools(guest, pv_lab.lab.tools, carry)
 
