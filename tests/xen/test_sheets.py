@@ -6,19 +6,17 @@ away put back, so that each costs one boot. What XENVIF is missing for, XENNET i
 
 from __future__ import annotations
 
-import base64
-
 import pytest
+from xen_steps import BOOT_S, STEP_S, install_preset, uninstall_package
 
 from harness.deadline import Done, NotYet, wait_until
 from harness.install import look
+from harness.install.patience import reboot_guest
 from harness.model import Arch, DriverName
 from harness.package import load_build, make_build
-from harness.xenlab.standin.presets import PRESET_VERSION, preset_inf
+from harness.xenlab.standin.presets import PRESET_VERSION
 
 pytestmark = [pytest.mark.xen, pytest.mark.slow]
-
-_BOOT_S, _STEP_S = 300, 60
 
 
 @pytest.fixture(scope="module")
@@ -33,34 +31,11 @@ def guest(boot):
     return boot("standin-all")
 
 
-def _job(guest, started):
-    def probe():
-        status = guest.operations.job_status(job=started.job)
-        return NotYet("running") if status.state == "running" else Done(status)
-
-    return wait_until(probe, subject="the job ends", deadline=guest.deadline(_STEP_S), interval_s=1)
-
-
 def _put_back(guest):
     there = {package.original for package in guest.operations.driver_packages()}
     for name in DriverName:
         if f"{name}.inf" not in there:
-            path = f"/var/tmp/{name}.inf"
-            content = base64.b64encode(preset_inf(name).encode()).decode()
-            guest.operations.write_file(path=path, content=content)
-            _job(guest, guest.operations.install_package(inf=path))
-
-
-def _take_away(guest, name):
-    package = next(one for one in guest.operations.driver_packages() if one.original == f"{name}.inf")
-    _job(guest, guest.operations.uninstall_package(published=package.published))
-
-
-def _restart(guest):
-    before = guest.boot_id
-    guest.operations.restart()
-    guest.disconnect()
-    guest.wait_ready(guest.deadline(_BOOT_S), old_boot=before)
+            install_preset(guest, name)
 
 
 def _blamed(guest, build, wanted):
@@ -72,7 +47,7 @@ def _blamed(guest, build, wanted):
         return Done(found) if blamed == wanted else NotYet(str([str(fault) for fault in found.faults]))
 
     return wait_until(
-        probe, subject=f"{wanted or 'no driver'} is blamed", deadline=guest.deadline(_STEP_S), interval_s=2
+        probe, subject=f"{wanted or 'no driver'} is blamed", deadline=guest.deadline(STEP_S), interval_s=2
     )
 
 
@@ -94,7 +69,7 @@ def test_without_one_driver_its_sheet_fails_and_no_other_but_those_that_need_it(
     guest, build, missing, blamed
 ):
     _put_back(guest)
-    _take_away(guest, missing)
-    _restart(guest)
+    uninstall_package(guest, DriverName(missing))
+    reboot_guest(guest, boot_s=BOOT_S, why=f"{missing} was removed")
     found = _blamed(guest, build, {DriverName(name) for name in blamed})
     assert found.of(missing)

@@ -5,23 +5,21 @@ The tests share guests and run in the order they stand here: booting one takes a
 
 from __future__ import annotations
 
-import base64
-
 import pytest
+from xen_steps import BOOT_S, STEP_S, install_preset
 
 from harness.deadline import Done, NotYet, wait_until
 from harness.errors import OperationFailed
 from harness.guest.power import shut_down, start_again
 from harness.host.domain import DiskSpec
 from harness.host.toolstack.protocol import Fallback
+from harness.install.patience import reboot_guest
 from harness.model import INSTALL_ORDER
 from harness.operations import OPERATIONS, Effect
-from harness.xenlab.standin.presets import PRESET_VERSION, preset_inf
 
 pytestmark = pytest.mark.xen
 
 _VERSION = "9.1.0.7"
-_BOOT_S, _STOP_S = 300, 60
 # What reading operations need to be asked with, where they take parameters.
 _PARAMETERS = {
     "pnp_devices": {"prefix": ""},
@@ -45,33 +43,12 @@ def bare(boot):
 def full(bare):
     """The same guest with all five packages, installed and booted."""
     _install(bare, INSTALL_ORDER)
-    _restart(bare)
+    reboot_guest(bare, boot_s=BOOT_S, why="drivers were installed")
     return bare
 
 
 def _install(guest, names):
-    codes = []
-    for name in names:
-        text = preset_inf(name).replace(PRESET_VERSION, _VERSION)
-        path = f"/var/tmp/build/{name}.inf"
-        guest.operations.write_file(path=path, content=base64.b64encode(text.encode()).decode())
-        codes.append(_job(guest, guest.operations.install_package(inf=path)).exit_code)
-    return codes
-
-
-def _job(guest, started):
-    def probe():
-        status = guest.operations.job_status(job=started.job)
-        return NotYet("running") if status.state == "running" else Done(status)
-
-    return wait_until(probe, subject="the job ends", deadline=guest.deadline(_STOP_S), interval_s=1)
-
-
-def _restart(guest):
-    before = guest.boot_id
-    guest.operations.restart()
-    guest.disconnect()
-    guest.wait_ready(guest.deadline(_BOOT_S), old_boot=before)
+    return [install_preset(guest, name, version=_VERSION) for name in names]
 
 
 def _problems(guest):
@@ -162,7 +139,7 @@ def test_memory_that_is_taken_is_missing_in_the_guest(full):
         return Done(now) if gone >= 80 * 1024 else NotYet(f"{gone} KiB gone")
 
     after = wait_until(
-        probe, subject="the balloon takes 84 MiB", deadline=full.deadline(_STOP_S), interval_s=2
+        probe, subject="the balloon takes 84 MiB", deadline=full.deadline(STEP_S), interval_s=2
     )
     assert after.physical_kib == before.physical_kib
     full.host.toolstack.set_memory(full.name, full.template.memory_mib)
@@ -175,7 +152,7 @@ def test_a_disk_plugged_in_is_written_past_the_cache_and_read_back(full, area):
     disk = wait_until(
         lambda: next((Done(one) for one in full.operations.disks() if one.target == 6), NotYet("no disk")),
         subject="xvdg in the guest",
-        deadline=full.deadline(_STOP_S),
+        deadline=full.deadline(STEP_S),
         interval_s=1,
     )
     assert (disk.name, disk.size) == ("/dev/xvdg", 8 << 20)
@@ -198,8 +175,8 @@ def test_an_offload_that_is_switched_off_is_off(full):
 @pytest.mark.slow
 def test_a_shutdown_by_xen_is_clean_by_the_guests_own_log(full):
     mark = full.operations.event_mark()
-    shut_down(full, ack_s=30, off_s=_STOP_S)
-    start_again(full, ready_s=_BOOT_S)
+    shut_down(full, ack_s=30, off_s=STEP_S)
+    start_again(full, ready_s=BOOT_S)
     stops = full.operations.stop_events(record=mark.record)
     assert (stops.requested, stops.clean, stops.unclean, stops.bugchecks) == (1, 1, 0, 0)
     providers = [event.provider for event in full.operations.events_since(record=mark.record, limit=10)]
@@ -210,7 +187,7 @@ def test_a_shutdown_by_xen_is_clean_by_the_guests_own_log(full):
 def test_a_domain_taken_away_was_an_unclean_stop(full):
     mark = full.operations.event_mark()
     full.kill()
-    start_again(full, ready_s=_BOOT_S)
+    start_again(full, ready_s=BOOT_S)
     stops = full.operations.stop_events(record=mark.record)
     assert (stops.requested, stops.clean, stops.unclean) == (0, 0, 2)
 
@@ -234,7 +211,7 @@ def test_without_drivers_the_power_button_is_a_clean_stop(boot):
     guest = boot("standin-bare")
     mark = guest.operations.event_mark()
     assert not guest.host.toolstack.shutdown(guest.name, Fallback.ACPI).refused
-    guest.wait_off(guest.deadline(_STOP_S))
-    start_again(guest, ready_s=_BOOT_S)
+    guest.wait_off(guest.deadline(STEP_S))
+    start_again(guest, ready_s=BOOT_S)
     stops = guest.operations.stop_events(record=mark.record)
     assert (stops.requested, stops.clean, stops.unclean) == (1, 1, 0)
