@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.deadline import WaitTimedOut
+from harness.deadline import Deadline, Done, NotYet, WaitTimedOut, wait_until
 from harness.errors import (
     CommandFailed,
     CommandTimedOut,
@@ -224,7 +224,13 @@ def test_the_next_run_sweeps_what_a_killed_one_left(tmp_path: Path, scene: Scene
     scene.host.shell.close()  # the lock goes with the connection, as when we are killed
     said: list[str] = []
     with Host(spec, Credentials(lambda _: "")) as other:
-        assert sweep(other.shell, other.toolstack, said.append) == 1
+
+        def swept() -> Done[int] | NotYet:
+            runs = sweep(other.shell, other.toolstack, said.append)
+            return Done(runs) if runs else NotYet("the host has not noticed yet")
+
+        runs = wait_until(swept, subject="the dead run is swept", deadline=Deadline.after(30))
+        assert runs == 1
         assert other.toolstack.find(guest.name) is None
         assert leftovers(other.shell, other.toolstack, "run-1") == ()
     assert f"sim: removing domain {guest.name}" in said
