@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import select
+import threading
 
 import paramiko
 
@@ -107,6 +107,11 @@ def read_to_end(channel: paramiko.Channel, deadline: Deadline) -> tuple[bytes, b
         TimeoutError: it did not end in time, however much it writes.
     """
     out, err = bytearray(), bytearray()
+    # not select(): the pipe behind a channel's fileno() is closed under the thread that feeds
+    # it, and its "*" may go to whatever has the descriptor by then (paramiko 4.0.0, pipe.py)
+    something = threading.Event()
+    channel.in_buffer.set_event(something)
+    channel.in_stderr_buffer.set_event(something)
     while True:
         if deadline.expired:
             raise TimeoutError
@@ -126,7 +131,7 @@ def read_to_end(channel: paramiko.Channel, deadline: Deadline) -> tuple[bytes, b
             if not (channel.recv_ready() or channel.recv_stderr_ready()):
                 return bytes(out), bytes(err)
             continue
-        select.select([channel], [], [], min(1.0, deadline.remaining))
+        something.wait(min(1.0, deadline.remaining))
 
 
 def seconds_left(deadline: Deadline) -> float:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import select
 import socket
 import threading
 from collections.abc import Callable
 from typing import Self
 
 import paramiko
+
+from harness.host.sshchannel import LOST
 
 __all__ = ["Tunnel"]
 
@@ -72,8 +73,6 @@ class Tunnel:
         try:
             _pump(sock, channel)
         finally:
-            with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
-                channel.close()
             self._forget(sock)
 
     def _forget(self, sock: socket.socket) -> None:
@@ -83,17 +82,24 @@ class Tunnel:
 
 
 def _pump(sock: socket.socket, channel: paramiko.Channel) -> None:
-    with contextlib.suppress(OSError, EOFError):
-        while True:
-            ends: list[socket.socket | paramiko.Channel] = [sock, channel]
-            readable, _, _ = select.select(ends, [], [])
-            if channel in readable:
-                data = channel.recv(_CHUNK)
-                if not data:
-                    return
-                sock.sendall(data)
-            if sock in readable:
-                data = sock.recv(_CHUNK)
-                if not data:
-                    return
-                channel.sendall(data)
+    """Carry both ways until either end is done.
+
+    A thread for each way, and no select(): closing a channel whose fileno() was asked for can
+    cost the whole connection (see ``read_to_end``).
+    """
+    back = threading.Thread(target=_carry_back, args=(channel, sock), daemon=True)
+    back.start()
+    with contextlib.suppress(*LOST):
+        while data := sock.recv(_CHUNK):
+            channel.sendall(data)
+    with contextlib.suppress(*LOST):
+        channel.close()  # wakes the other way
+    back.join()
+
+
+def _carry_back(channel: paramiko.Channel, sock: socket.socket) -> None:
+    with contextlib.suppress(*LOST):
+        while data := channel.recv(_CHUNK):
+            sock.sendall(data)
+    with contextlib.suppress(OSError):
+        sock.shutdown(socket.SHUT_RDWR)  # wakes the other way

@@ -12,6 +12,7 @@ import threading
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
+import paramiko.pipe
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -99,6 +100,33 @@ def test_the_deadline_holds_for_silent_and_for_chatty_commands(host, script):
         shell.run(["sh", "-c", script], timeout_s=0.3)
     assert server.transports[0].is_active(), "the connection is still good"
     assert shell.run(["true"]).ok
+
+
+@pytest.fixture
+def slowly_closing_pipes(monkeypatch):
+    """The pipe behind paramiko's ``fileno()`` is closed under the thread that feeds it: here it always shows.
+
+    The connection ends then, or a byte goes to whatever has the descriptor by that time
+    (paramiko 4.0.0, pipe.py).
+    """
+
+    def close(pipe):
+        os.close(pipe._rfd)
+        os.close(pipe._wfd)
+        threading.Event().wait(0.2)  # the library leaves this window open, if for shorter
+        pipe._closed = True
+
+    monkeypatch.setattr(paramiko.pipe.PosixPipe, "close", close)
+
+
+@pytest.mark.usefixtures("slowly_closing_pipes")
+def test_a_command_that_is_cut_off_while_it_writes_leaves_the_connection_alone(host):
+    shell, server = host
+    for _ in range(3):
+        with pytest.raises(CommandTimedOut):
+            shell.run(["sh", "-c", "while :; do echo x; done"], timeout_s=0.1)
+    assert shell.run(["true"]).ok
+    assert len(server.transports) == 1
 
 
 def test_limits_are_scaled_by_the_host_s_time_factor(tmp_path):
@@ -342,6 +370,29 @@ def test_a_refused_far_end_is_a_closed_connection(host):
     shell, _ = host
     with shell.tunnel("127.0.0.1", 1) as tunnel, pytest.raises(OSError, match=r".+"):
         urllib.request.urlopen(f"http://127.0.0.1:{tunnel.port}/", timeout=20)
+
+
+@pytest.mark.usefixtures("slowly_closing_pipes")
+def test_a_client_that_hangs_up_on_a_talking_far_end_leaves_the_connection_alone(host):
+    shell, server = host
+    far = socket.create_server(("127.0.0.1", 0))
+    with far, shell.tunnel("127.0.0.1", far.getsockname()[1]) as tunnel:
+        for _ in range(3):
+            with socket.create_connection(("127.0.0.1", tunnel.port), timeout=5) as near:
+                talker, _ = far.accept()
+                talking = threading.Thread(target=talk_until_cut, args=(talker,))
+                talking.start()
+                assert near.recv(1) == b"x"
+            talking.join(timeout=10)
+            assert not talking.is_alive(), "the far end is told that nobody listens"
+    assert shell.run(["true"]).ok
+    assert len(server.transports) == 1
+
+
+def talk_until_cut(sock):
+    with sock, contextlib.suppress(OSError):
+        while True:
+            sock.sendall(b"x")
 
 
 def test_a_closed_tunnel_listens_no_more_and_cuts_what_was_open(host, web):
