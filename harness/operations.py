@@ -213,7 +213,10 @@ class NetworkAdapter:
 
 @dataclass(frozen=True)
 class Disk:
-    """A disk. ``target`` is the Xen target id (xvda is 0), -1 for a disk that is not PV."""
+    """A disk. ``target`` is the Xen target id (xvda is 0), -1 for a disk that is not PV.
+
+    ``name`` is its model, by which an emulated disk is known: ``QEMU HARDDISK``.
+    """
 
     number: int
     name: str

@@ -48,7 +48,7 @@ def deliver(guest: Guest, source: Path, target: str) -> Delivery:
             raise
         _by_cd(guest, source, target)
         detail = _TOKEN.sub("/<token>/", error.detail)
-        return Delivery(target, f"{guest.name} cannot fetch from {address}, it got a CD: {detail}")
+        return Delivery(target, f"it cannot fetch from {address}, it got a CD: {detail}")
     return Delivery(target)
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
@@ -23,7 +25,7 @@ from harness.errors import (
 from harness.guest.calls import operations_over
 from harness.guest.channel import ANNOUNCE_S, WinRmChannel
 from harness.guest.exchanges import ExchangeLog
-from harness.guest.signs import ANSWERS, sign_of_a_boot, sign_of_life
+from harness.guest.signs import Life, sign_of_a_boot, sign_of_life
 from harness.guest.winrm import Endpoint, default_port, identify, peer_fingerprint
 from harness.host.address import GuestPlace, find_address
 from harness.host.domain import DomainSpec
@@ -35,6 +37,8 @@ from harness.model import GuestKind
 from harness.operations import GuestOperations, Operation
 
 __all__ = ["Guest", "GuestState", "Login", "mac_for"]
+
+_log = logging.getLogger(__name__)
 
 _DIRECT_S = 2.0
 _LIFE_S = 1.0  # how long a silent guest is watched for anything it does
@@ -66,10 +70,19 @@ class Guest:
     """A guest on a host. For the thread that made it.
 
     ``operations`` works from ``wait_ready`` on; what goes wrong on the way there is
-    sorted by ``explain``: a silent guest whose host answers is the guest's fault.
+    sorted by ``explain``: a silent guest whose host answers is the guest's fault. ``warn`` is told
+    what people should know of the connection to it.
     """
 
-    def __init__(self, host: Host, template: GuestTemplate, domain: DomainSpec, login: Login) -> None:
+    def __init__(
+        self,
+        host: Host,
+        template: GuestTemplate,
+        domain: DomainSpec,
+        login: Login,
+        *,
+        warn: Callable[[str], None] = _log.warning,
+    ) -> None:
         self.host = host
         self.template = template
         self.domain = domain
@@ -78,8 +91,8 @@ class Guest:
         self.log = ExchangeLog()
         self.address = ""
         self.boot_id = ""
-        self.warnings: list[str] = []
         self._login = login
+        self._warn = warn
         self._fingerprint = template.certificate.fingerprint
         self._tunnel: Tunnel | None = None
         self._channel: WinRmChannel | None = None
@@ -284,20 +297,21 @@ class Guest:
     def _silent(self, error: HarnessError, words: str, *, booting: bool = False) -> GuestError:
         """What a guest that has answered before has come to: ``words`` say it if nothing of it lives."""
         try:
-            life = sign_of_a_boot(self.host, self.domain) if booting else ""
-            life = life or sign_of_life(
-                self.host, self.domain, self.deadline(_LIFE_S), answers=self._answers_again
-            )
+            booted = sign_of_a_boot(self.host, self.domain) if booting else ""
+            life = Life(trace=booted) if booted else self._life()
         except NoSuchDomain:
             return GuestCrashed(f"{self.name} is gone from its host: {error}")
         domain = self.host.toolstack.find(self.name)
         if domain is None or domain.crashed:  # its WinRM goes down before its domain does
             return GuestCrashed(f"{self.name} crashed; {error}")
-        if life == ANSWERS:
+        if life.answers:
             return GuestError(f"{self.name} lost the connection and answers again; {error}")
-        if life:
-            return GuestError(f"{self.name} lost its network: {life}, but {error}")
+        if life.trace:
+            return GuestError(f"{self.name} lost its network: {life.trace}, but {error}")
         return GuestHung(f"{self.name} {words}: {error}")
+
+    def _life(self) -> Life:
+        return sign_of_life(self.host, self.domain, self.deadline(_LIFE_S), answers=self._answers_again)
 
     def _answers_again(self) -> bool:
         try:
@@ -360,9 +374,6 @@ class Guest:
         if self._tunnel is None:
             self._tunnel = self.host.shell.tunnel(address, default_port(self.template.transport))
         return self._tunnel.port
-
-    def _warn(self, text: str) -> None:
-        self.warnings.append(text)
 
 
 class _Explained:

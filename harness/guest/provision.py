@@ -43,6 +43,7 @@ def make_guest(
     login: Login,
     *,
     report: Callable[[str], None],
+    warn: Callable[[str], None] | None = None,
 ) -> Guest:
     """Clone the template and describe the domain; it is not started yet.
 
@@ -67,7 +68,7 @@ def make_guest(
         console_log=area.path(f"{name}.console"),
         extra=template.extra,
     )
-    return Guest(host, template, domain, login)
+    return Guest(host, template, domain, login, warn=warn or report)
 
 
 def remove_guest(guest: Guest, area: RunArea) -> None:

@@ -16,9 +16,8 @@ from harness.host.domain import DomainSpec
 from harness.host.host import Host
 from harness.host.toolstack.protocol import NoSuchDomain
 
-__all__ = ["ANSWERS", "Traces", "difference", "look", "sign_of_a_boot", "sign_of_life"]
+__all__ = ["Life", "Traces", "difference", "look", "sign_of_a_boot", "sign_of_life"]
 
-ANSWERS = "it answers again"
 _CONNECTED = "4"  # XenbusState (xen/include/public/io/xenbus.h)
 # What the guest itself writes (facts/pv-drivers.md 2.2); data/pvhck is where tests write from both sides.
 _GUESTS_OWN = re.compile(r"(attr|data(?!/pvhck)|drivers|feature)/|device/\w+/\d+/")
@@ -39,26 +38,36 @@ class Traces:
     store: Mapping[str, str]
 
 
+@dataclass(frozen=True)
+class Life:
+    """What a guest did while it was looked at: it ``answers``, or left a ``trace``, in words, or neither."""
+
+    answers: bool = False
+    trace: str = ""
+
+
 def sign_of_life(
     host: Host, domain: DomainSpec, deadline: Deadline, *, answers: Callable[[], bool] = lambda: False
-) -> str:
-    """Look until the guest does something, in words what; empty when it did nothing until the deadline.
+) -> Life:
+    """Look until the guest does something; neither answer nor trace when it did nothing until the deadline.
 
-    ``answers`` asks the guest itself: one whose network was away for a moment is not silent, ``ANSWERS``.
+    ``answers`` asks the guest itself: one whose network was away for a moment is not silent.
 
     Raises:
         NoSuchDomain: the domain is gone meanwhile.
     """
     before = look(host, domain)
 
-    def probe() -> Done[str] | NotYet:
-        seen = ANSWERS if answers() else difference(before, look(host, domain))
-        return Done(seen) if seen else NotYet("nothing moves")
+    def probe() -> Done[Life] | NotYet:
+        if answers():
+            return Done(Life(answers=True))
+        trace = difference(before, look(host, domain))
+        return Done(Life(trace=trace)) if trace else NotYet("nothing moves")
 
     try:
         return wait_until(probe, subject=f"{domain.name} shows life", deadline=deadline)
     except WaitTimedOut:
-        return ""
+        return Life()
 
 
 def sign_of_a_boot(host: Host, domain: DomainSpec) -> str:

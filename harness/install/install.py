@@ -73,7 +73,7 @@ def install_build(
         reasons=reasons,
         steps=steps.times,
         verification=_with(faults, settled.verification),
-        warnings=(*([warning] if warning else []), *(str(finding) for finding in build.warnings)),
+        warnings=(warning,) if warning else (),  # the build's own are said once, when the run begins
     )
 
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, get_args
 
 from harness.model import Measurement
 from harness.results.model import AttemptResult, DriverFound, RunEnd, RunFacts, TestFacts
@@ -34,6 +34,7 @@ __all__ = [
     "RunFinished",
     "RunStarted",
     "TestStarted",
+    "Warned",
     "read_events",
 ]
 
@@ -97,6 +98,15 @@ class Message:
 
 
 @dataclass(frozen=True)
+class Warned:
+    """Something people should know of the results, beyond the tests' outcomes."""
+
+    kind: ClassVar[str] = "warning"
+    at: str
+    text: str
+
+
+@dataclass(frozen=True)
 class RunFinished:
     """The run has come to its end."""
 
@@ -105,12 +115,9 @@ class RunFinished:
     end: RunEnd
 
 
-Event = RunStarted | Collected | DriverSeen | TestStarted | AttemptFinished | Message | RunFinished
+Event = RunStarted | Collected | DriverSeen | TestStarted | AttemptFinished | Message | Warned | RunFinished
 
-_KINDS: dict[str, type[Event]] = {
-    kind.kind: kind
-    for kind in (RunStarted, Collected, DriverSeen, TestStarted, AttemptFinished, Message, RunFinished)
-}
+_KINDS: dict[str, type[Event]] = {kind.kind: kind for kind in get_args(Event)}
 
 
 def read_events(lines: Iterable[str]) -> Iterator[Event]:

@@ -102,7 +102,8 @@ class RunFacts:
 class Run:
     """``RunFacts`` and how the run ended; ``finished`` is empty if it did not say.
 
-    ``not_run`` are the tests that were collected and neither ran nor were skipped.
+    ``not_run`` are the tests that were collected and neither ran nor were skipped; ``warnings`` what
+    people should know of the results besides, in order: an expired certificate, a guest that was kept.
     """
 
     id: str
@@ -115,6 +116,7 @@ class Run:
     driver_build: DriverBuildFacts | None
     environment: Mapping[str, str]
     not_run: tuple[str, ...]
+    warnings: tuple[str, ...] = ()  # results from before 2026-11-26 say none
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from harness.results.events import (
     RunFinished,
     RunStarted,
     TestStarted,
+    Warned,
 )
 from harness.results.model import AttemptResult, DriverFound, RunEnd, RunFacts, RunResults, TestFacts
 from harness.results.plain import plain, to_json
@@ -127,14 +128,14 @@ class RunRecorder:
     def attempt_finished(
         self, test_id: str, attempt: AttemptResult, measurements: Iterable[Measurement] = ()
     ) -> None:
-        """An attempt ended. A measurement that is not a number is left out, with a message."""
+        """An attempt ended. A measurement that is not a number is left out, with a warning."""
         self._must_know(test_id)
         kept = []
         for one in measurements:
             if all(math.isfinite(number) for number in (one.value, *one.samples)):
                 kept.append(one)
             else:
-                self.message(f"{test_id}: {one.metric} is not a number: left out")
+                self.warning(f"{test_id}: {one.metric} is not a number: left out")
         self._say(AttemptFinished(self._clock(), test_id, attempt, tuple(kept)))
 
     def skipped(self, test_id: str, reason: str) -> None:
@@ -151,6 +152,11 @@ class RunRecorder:
         """A line for people."""
         if self._file is not None:
             self._say(Message(self._clock(), text))
+
+    def warning(self, text: str) -> None:
+        """What people should know of the results."""
+        if self._file is not None:
+            self._say(Warned(self._clock(), text))
 
     def results(self) -> RunResults:
         """What is known now; tests under way are not in it."""

@@ -14,6 +14,7 @@ from harness.results.events import (
     RunFinished,
     RunStarted,
     TestStarted,
+    Warned,
 )
 from harness.results.model import (
     SCHEMA,
@@ -45,6 +46,7 @@ class _Seen:
     attempts: dict[str, list[AttemptResult]] = field(default_factory=dict)
     measured: dict[tuple[str, int], tuple[Measurement, ...]] = field(default_factory=dict)
     found: list[DriverFound] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
     finished: RunFinished | None = None
 
     def take(self, event: Event) -> None:
@@ -61,6 +63,8 @@ class _Seen:
                 self.measured[test, attempt.number] = event.measurements
             case DriverSeen(found=found):
                 self.found.append(found)
+            case Warned(text=text):
+                self.warnings.append(text)
             case RunFinished():
                 self.finished = event
             case _:  # messages change nothing
@@ -138,4 +142,5 @@ def _run(seen: _Seen, facts: RunFacts, end: RunEnd) -> Run:
         driver_build=facts.driver_build,
         environment=dict(sorted(facts.environment.items())),
         not_run=tuple(name for name in seen.tests if name not in seen.attempts),
+        warnings=tuple(seen.warnings),
     )

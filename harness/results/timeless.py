@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import replace
 
 from harness.model import Measurement
@@ -23,7 +24,7 @@ def timeless(results: RunResults) -> RunResults:
     blank = _Blank(results.run.id)
     return replace(
         results,
-        run=replace(results.run, id="", started="", finished=""),
+        run=replace(results.run, id="", started="", finished="", warnings=blank.texts(results.run.warnings)),
         tests=tuple(blank.test(test) for test in results.tests),
         verdict=replace(results.verdict, drivers=tuple(map(blank.sheet, results.verdict.drivers))),
     )
@@ -46,6 +47,9 @@ class _Blank:
 
     def sheet(self, sheet: DriverSheet) -> DriverSheet:
         return replace(sheet, state=self._text(sheet.state))
+
+    def texts(self, texts: Iterable[str]) -> tuple[str, ...]:
+        return tuple(map(self._text, texts))
 
     def _attempt(self, attempt: AttemptResult) -> AttemptResult:
         return replace(attempt, reason=self._text(attempt.reason), started="", duration_s=0.0)

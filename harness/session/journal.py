@@ -74,7 +74,7 @@ class Journal:
 
     def __enter__(self) -> Self:
         for warning in self._request.warnings:
-            self.say(f"warning: {warning}")
+            self.warn(warning)
         facts = tuple(_test_facts(planned, self._request) for planned in self._planned)
         self._recorder.collected(facts)
         self._progress.collected(facts, self._request.profile.name)
@@ -100,6 +100,12 @@ class Journal:
         text = self.redactor.clean(text)
         self._recorder.message(text)
         self._progress.message(text)
+
+    def warn(self, text: str) -> None:
+        """What people should know of the results, now and when they read the report."""
+        text = self.redactor.clean(text)
+        self._recorder.warning(text)
+        self._progress.message(f"warning: {text}")
 
     def test_started(self, item: pytest.Item, attempt: Attempt) -> None:
         """An attempt begins."""
@@ -155,7 +161,7 @@ class Journal:
             if guest is not None and attempt.judgement.kind is FailureKind.HANG:
                 found += provoke_dump(guest, folder, redact=self.redactor.clean)
         except HarnessError as error:
-            self.say(f"no evidence of {item.nodeid}: {error}")
+            self.warn(f"no evidence of {item.nodeid}: {error}")
             return []
         _log.info("evidence of %s took %.1f s", item.nodeid, time.monotonic() - started)
         return [f"evidence/{name}/{path}" for path in found]

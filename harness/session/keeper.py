@@ -51,6 +51,7 @@ class GuestKeeper:
     login: Callable[[GuestTemplate], Login]
     prepare: Preparation
     report: Callable[[str], None]
+    warn: Callable[[str], None]
     boot_s: float
     _kept: dict[str, tuple[Guest, Installed]] = field(default_factory=dict)
     _spoilt: list[Guest] = field(default_factory=list)
@@ -106,7 +107,13 @@ class GuestKeeper:
         self._make_room()
         self._number += 1
         guest = make_guest(
-            self.host, self.area, template, self._number, self.login(template), report=self.report
+            self.host,
+            self.area,
+            template,
+            self._number,
+            self.login(template),
+            report=self.report,
+            warn=self.warn,
         )
         try:
             self.report(f"starting {guest.name} on {self.host.name}")

@@ -68,6 +68,7 @@ class LabSession:
     older_build: DriverBuild | None
     run_id: str
     report: Callable[[str], None]
+    warn: Callable[[str], None]
     found: Callable[[DriverFound], None]
     passwords: Mapping[str, str] = field(default_factory=dict)  # of simulated guests, by template
     redactor: Redactor = field(default_factory=Redactor)
@@ -125,7 +126,7 @@ class LabSession:
                     _clear(leased)
                     leased.stack.close()
             except HarnessError as error:
-                self.report(f"could not tidy up host {leased.host.name}: {error}; `pvhck lab sweep` will")
+                self.warn(f"could not tidy up host {leased.host.name}: {error}; `pvhck lab sweep` will")
         for host in self._hosts.values():
             host.shell.close()
         self._leased.clear()
@@ -149,6 +150,7 @@ class LabSession:
             login=self._login,
             prepare=self._prepare,
             report=self.report,
+            warn=self.warn,
             boot_s=self.profile.install.boot_s,
         )
         return LeasedHost(host, area, keeper, stack)
@@ -158,7 +160,7 @@ class LabSession:
             return AsTheyAre()
         report = install_build(guest, self.build, self.profile.install, report=self.report)
         for warning in report.warnings:
-            self.report(f"{guest.name}: warning: {warning}")
+            self.warn(f"{guest.name}: {warning}")
         for package in report.packages:
             wrong = report.verification.of(package.name)
             state = "; ".join(wrong) if wrong else "verified"

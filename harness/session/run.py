@@ -176,6 +176,7 @@ class Run:
                 older_build=request.older_build,
                 run_id=run_id,
                 report=journal.say,
+                warn=journal.warn,
                 found=journal.driver_found,
                 passwords=passwords,
                 redactor=journal.redactor,
@@ -191,9 +192,9 @@ class Run:
             try:
                 _take_back(tests, journal)
                 for kept in session.close(keep=keep):
-                    journal.say(f"kept: {kept}")
+                    journal.warn(f"kept: {kept}")
             except KeyboardInterrupt:
-                journal.say("tidying up was broken off: `pvhck lab sweep` removes what is left")
+                journal.warn("tidying up was broken off: `pvhck lab sweep` removes what is left")
                 raise
 
     def _go_through(self, session: pytest.Session, items: Sequence[pytest.Item], lab: LabSession) -> None:
@@ -239,7 +240,7 @@ def _take_back(tests: pytest.Session, journal: Journal) -> None:
         # pytest has no other name for it, and its hook for it wants a test that was set up to its end
         tests._setupstate.teardown_exact(None)  # noqa: SLF001
     except (Exception, BaseExceptionGroup, pytest.fail.Exception) as error:  # noqa: BLE001  # the lab is next
-        journal.say(f"what the interrupted test had made was not all taken back: {error}")
+        journal.warn(f"what the interrupted test had made was not all taken back: {error}")
 
 
 @contextlib.contextmanager

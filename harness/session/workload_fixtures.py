@@ -47,7 +47,7 @@ def tools(guest: Guest, pv_lab: LabSession) -> GuestTools:
     def carry(source: Path, target: str) -> None:
         warning = deliver(guest, source, target).warning
         if warning:
-            pv_lab.report(f"{guest.name}: warning: {warning}")
+            pv_lab.warn(f"{guest.name}: {warning}")
 
     return GuestTools(guest, pv_lab.lab.tools, carry)
 

@@ -21,7 +21,7 @@ __all__ = ["Machine", "Monitor", "Process", "free_port", "machine_argv", "start"
 
 _XEN_ARGUMENTS = (
     "console=com1 com1=115200,8n1 dom0_mem=2048M,max:2048M dom0_max_vcpus=2 "
-    "loglvl=warning guest_loglvl=all cpuidle=no noreboot spec-ctrl=no"
+    "loglvl=warning guest_loglvl=all conring_size=256k cpuidle=no noreboot spec-ctrl=no"
 )
 # nothing here is worth protecting from side channels, and under TCG that protection is dear
 _LINUX_ARGUMENTS = (

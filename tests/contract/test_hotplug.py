@@ -92,6 +92,11 @@ def test_what_fails_leaves_a_running_guest_as_it_was(full_guest: Guest, contract
     assert full_guest.operations.boot_id().boot_id == full_guest.boot_id
 
 
+def test_an_emulated_disk_is_known_by_its_name(bare_guest: Guest):
+    # the check for emulated disks that came back, or did not go, goes by it
+    assert [(disk.name, disk.target) for disk in bare_guest.operations.disks()] == [("QEMU HARDDISK", -1)]
+
+
 def test_front_ends_stay_unconnected_without_drivers(bare_guest: Guest):
     toolstack = bare_guest.host.toolstack
     assert {nic.state for nic in toolstack.nics(bare_guest.name)} == {1}

@@ -52,6 +52,7 @@ def test_the_acpi_button_stops_a_bare_guest_cleanly(bare_guest: Guest, contract_
     assert (stops.clean, stops.unclean) == (1, 0)
 
 
+@pytest.mark.slow
 def test_what_a_bare_guest_stops_by_itself_is_gone(bare_guest: Guest, contract_lab):
     bare_guest.operations.stop()
     bare_guest.wait_off(bare_guest.deadline(OFF_S))
@@ -113,6 +114,7 @@ def test_a_saved_guest_goes_on_where_it_was(full_guest: Guest, contract_lab):
     contract_lab.host.shell.check(["rm", "-f", path])
 
 
+@pytest.mark.slow
 def test_a_restart_by_the_guest_itself_keeps_the_domain(full_guest: Guest):
     mark, boot = full_guest.operations.event_mark(), full_guest.boot_id
     full_guest.operations.restart()

@@ -165,7 +165,7 @@ def test_a_host_without_screen_dumps_is_looked_at_all_the_same() -> None:
     answers["xl qemu-monitor-command win1"] = (1, "", "unknown command\n")
     guest = guest_on(answers)
 
-    assert "device/vif/0/state" in sign_of_life(guest.host, guest.domain, Deadline.after(5))
+    assert "device/vif/0/state" in sign_of_life(guest.host, guest.domain, Deadline.after(5)).trace
 
 
 def test_a_guest_that_never_answered_in_this_run_is_the_labs_fault() -> None:

@@ -127,6 +127,8 @@ def test_hostile_text_stays_text(browser: Browser, tmp_path: Path) -> None:
     assert reason.startswith("<script>alert('x')</script> \"quoted\" & ünïcödé")
     assert reason.endswith("${7*7} {{ 7*7 }}")
     assert "\u202e" not in reason
+    (warning,) = shown(browser, "#warnings + .card td")
+    assert warning.text.startswith("<script>alert('x')</script> \"quoted\" & ünïcödé")
 
 
 def test_the_browser_has_no_complaint_and_asks_for_nothing_but_the_page(

@@ -169,13 +169,24 @@ def test_a_result_of_a_test_that_was_never_collected_is_refused_not_lost(tmp_pat
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_a_measurement_that_is_no_number_is_left_out_with_a_message(tmp_path: Path, value: float) -> None:
+def test_a_measurement_that_is_no_number_is_left_out_with_a_warning(tmp_path: Path, value: float) -> None:
     record = start(tmp_path)
     record.collected([facts_of("test_a")])
     good, bad = Measurement("good", 1.0, "s", "lower"), Measurement("bad", value, "s", "lower")
     record.attempt_finished(facts_of("test_a").id, attempt(), [good, bad])
-    assert [one.metric for one in record.finish().tests[0].measurements] == ["good"]
-    assert "bad is not a number" in (record.folder / "events.jsonl").read_text()
+    results = record.finish()
+    assert [one.metric for one in results.tests[0].measurements] == ["good"]
+    (warning,) = results.run.warnings
+    assert "bad is not a number" in warning
+
+
+def test_warnings_are_kept_in_order_and_survive_a_kill_messages_are_not_results(tmp_path: Path) -> None:
+    record = start(tmp_path)
+    record.warning("a certificate has expired")
+    record.message("cloning")
+    record.warning("kept: win1")
+    os.close(record._file)  # as the kernel does for a killed run
+    assert load_results(record.folder).run.warnings == ("a certificate has expired", "kept: win1")
 
 
 def test_secrets_stand_in_no_file_also_those_learnt_later(tmp_path: Path) -> None:
@@ -228,6 +239,7 @@ def test_after_the_end_messages_are_dropped_and_results_are_a_mistake(tmp_path: 
     events = (record.folder / "events.jsonl").read_bytes()
     with (tmp_path / "other").open("wb"):  # gets the number that our file had
         record.message("late")
+        record.warning("late")
         with pytest.raises(ValueError, match="after the end of the run"):
             record.attempt_finished(facts_of("test_a").id, attempt())
     assert (tmp_path / "other").read_bytes() == b""

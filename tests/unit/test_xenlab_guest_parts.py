@@ -161,15 +161,16 @@ def test_a_pv_disk_is_found_by_its_target_and_an_emulated_one_never(tmp_path):
         tree.write(f"sys/block/{name}/queue/physical_block_size", "4096\n")
         tree.write(f"sys/block/{name}/ro", "0\n")
         (tmp_path / "sys/block" / name / "device").symlink_to(tmp_path / "sys/devices" / device)
+    (tmp_path / "sys/devices/pci/0:0:0:0/model").write_text("QEMU HARDDISK   \n")
     storage = Storage(Hardware(tmp_path), tmp_path / "run")
     assert [(disk.name, disk.target, disk.bus) for disk in storage.disks()] == [
-        ("/dev/sda", -1, "ATA"),
-        ("/dev/xvdg", 6, "SCSI"),
+        ("QEMU HARDDISK", -1, "ATA"),
+        ("Xen PV disk xvdg", 6, "SCSI"),
     ]
-    assert storage.pv_disk(6).size == 1 << 20
+    assert storage.pv_device(6) == "/dev/xvdg"
     for target in (-1, 0, 5):
         with pytest.raises(OperationRefused, match="no PV disk"):
-            storage.pv_disk(target)
+            storage.pv_device(target)
 
 
 # -- adapter settings

@@ -79,7 +79,7 @@ def test_without_drivers_all_is_emulated_and_xen_gets_no_answer(bare):
     assert _problems(bare) == {"DEV_0001": 28}
     (adapter,) = bare.operations.network_adapters()
     assert adapter.instance_id.startswith("PCI\\VEN_10EC")  # the emulated rtl8139
-    assert [(disk.name, disk.target) for disk in bare.operations.disks()] == [("/dev/sda", -1)]
+    assert [(disk.name, disk.target) for disk in bare.operations.disks()] == [("QEMU HARDDISK", -1)]
     assert _states(bare) == (1, 1)
     with pytest.raises(OperationFailed, match="XENIFACE offers no xenstore"):
         bare.operations.xenstore_read(path="data")
@@ -103,7 +103,7 @@ def test_after_the_boot_every_device_works_and_the_emulated_ones_are_gone(full):
     assert adapter.instance_id.startswith("XENVIF\\")
     assert adapter.mac == full.mac
     assert adapter.driver_version == _VERSION
-    assert [(disk.name, disk.target) for disk in full.operations.disks()] == [("/dev/xvda", 0)]
+    assert [(disk.name, disk.target) for disk in full.operations.disks()] == [("Xen PV disk xvda", 0)]
     assert {
         one.state for one in full.operations.services(names=("xenbus", "xenagent", "xennet", "xenvbd"))
     } == {"running"}
@@ -155,7 +155,7 @@ def test_a_disk_plugged_in_is_written_past_the_cache_and_read_back(full, area):
         deadline=full.deadline(STEP_S),
         interval_s=1,
     )
-    assert (disk.name, disk.size) == ("/dev/xvdg", 8 << 20)
+    assert (disk.name, disk.size) == ("Xen PV disk xvdg", 8 << 20)
     written = full.operations.write_pattern(target=6, seed=5, blocks=4, block_size=65536)
     assert full.operations.read_pattern(target=6, blocks=4, block_size=65536) == written
     full.host.toolstack.detach_disk(full.name, "xvdg")

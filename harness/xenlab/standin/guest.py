@@ -268,14 +268,14 @@ class StandIn:
 
     def write_pattern(self, *, target: int, seed: int, blocks: int, block_size: int) -> Pattern:
         """See ``GuestOperations``."""
-        disk = self._storage.pv_disk(target)
-        if self._storage.is_mounted(disk.name):
-            raise OperationRefused("access-denied", f"{disk.name} holds a mounted file system")
-        return pattern.write_pattern(disk.name, seed=seed, blocks=blocks, block_size=block_size)
+        device = self._storage.pv_device(target)
+        if self._storage.is_mounted(device):
+            raise OperationRefused("access-denied", f"{device} holds a mounted file system")
+        return pattern.write_pattern(device, seed=seed, blocks=blocks, block_size=block_size)
 
     def read_pattern(self, *, target: int, blocks: int, block_size: int) -> Pattern:
         """See ``GuestOperations``."""
-        return pattern.read_pattern(self._storage.pv_disk(target).name, blocks=blocks, block_size=block_size)
+        return pattern.read_pattern(self._storage.pv_device(target), blocks=blocks, block_size=block_size)
 
     def cd_files(self, *, label: str) -> tuple[CdFile, ...]:
         """See ``GuestOperations``."""

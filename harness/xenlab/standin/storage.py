@@ -49,23 +49,19 @@ class Storage:
         self._cd_mount = scratch / _CD_MOUNT
 
     def disks(self) -> tuple[Disk, ...]:
-        """See ``GuestOperations.disks``. ``name`` is the device's path; Linux counts none, so we do."""
-        names = sorted(
-            (path.name for path in self._block.iterdir() if path.name.startswith(("sd", "xvd"))),
-            key=lambda name: (len(name), name),
-        )
-        return tuple(self._disk(number, name) for number, name in enumerate(names))
+        """See ``GuestOperations.disks``. Linux numbers no disks, so we do."""
+        return tuple(self._disk(number, block) for number, block in enumerate(self._blocks()))
 
-    def pv_disk(self, target: int) -> Disk:
-        """The PV disk with a target id.
+    def pv_device(self, target: int) -> str:
+        """The path of the PV disk with a target id, such as ``/dev/xvdg``.
 
         Raises:
             OperationRefused: there is none.
         """
-        found = next((disk for disk in self.disks() if disk.target == target), None)
+        found = next((block for block in self._blocks() if self._target(block) == target), None)
         if target < 0 or found is None:
             raise OperationRefused("not-found", f"there is no PV disk with the target id {target}")
-        return found
+        return f"/dev/{found}"
 
     def is_mounted(self, device: str) -> bool:
         """Whether a disk or a part of it carries a mounted file system."""
@@ -101,15 +97,24 @@ class Storage:
             shutil.copyfile(source, target)
         return files.facts(target)
 
-    def _disk(self, number: int, name: str) -> Disk:
-        path = self._block / name
-        front = _FRONT_END.fullmatch((path / "device").resolve().name)
+    def _blocks(self) -> list[str]:
+        """Names of the disks below /sys/block, in the order of their letters."""
+        names = (path.name for path in self._block.iterdir() if path.name.startswith(("sd", "xvd")))
+        return sorted(names, key=lambda name: (len(name), name))
+
+    def _target(self, block: str) -> int:
+        front = _FRONT_END.fullmatch((self._block / block / "device").resolve().name)
+        return target_of(int(front[1])) if front else -1
+
+    def _disk(self, number: int, block: str) -> Disk:
+        path = self._block / block
+        target = self._target(block)
         return Disk(
             number=number,
-            name=f"/dev/{name}",
+            name=_text(path / "device/model") or f"Xen PV disk {block}",  # blkfront's disks have no model
             serial="",
-            target=target_of(int(front[1])) if front else -1,
-            bus="SCSI" if front else "ATA",  # what XENVBD's disks say on Windows (facts/pv-drivers.md 5)
+            target=target,
+            bus="SCSI" if target >= 0 else "ATA",  # what XENVBD's say on Windows (facts/pv-drivers.md 5)
             size=_number(path / "size") * _SECTOR,
             logical_sector=_number(path / "queue/logical_block_size"),
             physical_sector=_number(path / "queue/physical_block_size"),
@@ -166,6 +171,13 @@ def _run(*argv: str) -> None:
     done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
     if done.returncode != 0:
         raise OperationRefused("command-failed", f"{' '.join(argv)}: {done.stderr.strip()}")
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""
 
 
 def _number(path: Path) -> int:
