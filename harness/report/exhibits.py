@@ -19,7 +19,7 @@ _FIRST_LINES, _LAST_LINES = 25, 60
 _LONGEST_LINE = 400
 _MOST_READ = 4 * 1024 * 1024
 _MOST_FILES = 60
-_LOG = re.compile(r"log|console|dmesg|event|exchange", re.IGNORECASE)
+_STATE = re.compile(r"(domains|xenstore|notes)\b|.*\.json$")  # what is read from its beginning; all else are logs
 _WHOLE_PAGE = 12 * 1024 * 1024
 
 
@@ -94,7 +94,7 @@ class Exhibits:
         note = size(length) + (f", {many(left_out, 'line')} left out" if left_out else "")
         if length > _MOST_READ:
             note = f"{size(length)}, shown from its first {size(_MOST_READ)}"
-        return Exhibit(path, href, "text", note, shown, from_end=_LOG.search(Path(path).name) is not None)
+        return Exhibit(path, href, "text", note, shown, from_end=_STATE.match(Path(path).name) is None)
 
     def _take(self, length: int) -> bool:
         if length > self._left:

@@ -91,10 +91,21 @@ def test_a_short_text_is_shown_whole_and_a_long_one_from_both_ends(tmp_path: Pat
     assert len(lines) < 100
 
 
-def test_logs_open_at_their_end_and_descriptions_at_their_beginning(tmp_path: Path) -> None:
-    assert one_of(tmp_path, "guest-console.txt", b"x").from_end
-    assert one_of(tmp_path, "xl-dmesg.txt", b"x").from_end
-    assert not one_of(tmp_path, "xl-list-l.json", b"x").from_end
+# names as harness.evidence gives them
+@pytest.mark.parametrize(
+    "name",
+    ["hypervisor.txt", "dom0-kernel.txt", "qemu-dm.txt", "xl.txt", "xend.txt", "libvirt.txt", "console.txt",
+     "console-pv.txt", "setupapi.txt", "channel.jsonl", "guest-events.jsonl"],
+)  # fmt: skip
+def test_logs_open_at_their_end(tmp_path: Path, name: str) -> None:
+    assert one_of(tmp_path, name, b"x").from_end
+
+
+@pytest.mark.parametrize(
+    "name", ["domains.txt", "xenstore.txt", "xenstore-backends.txt", "domain.json", "guest-devices.json"]
+)
+def test_lists_and_descriptions_open_at_their_beginning(tmp_path: Path, name: str) -> None:
+    assert not one_of(tmp_path, name, b"x").from_end
 
 
 def test_utf16_as_windows_tools_write_it_is_text_and_a_dump_is_not(tmp_path: Path) -> None:
