@@ -19,7 +19,8 @@ _FIRST_LINES, _LAST_LINES = 25, 60
 _LONGEST_LINE = 400
 _MOST_READ = 4 * 1024 * 1024
 _MOST_FILES = 60
-_STATE = re.compile(r"(domains|xenstore|notes)\b|.*\.json$")  # what is read from its beginning; all else are logs
+# What is read from its beginning; all else are logs.
+_STATE = re.compile(r"(domains|xenstore|notes)\b|.*\.json$")
 _WHOLE_PAGE = 12 * 1024 * 1024
 
 
