@@ -30,7 +30,7 @@ from harness.xenlab.lab import XenLab
 
 __all__ = ["STILL_MIB", "ContractLab", "real_lab", "simulated_lab"]
 
-STILL_MIB = 32  # dumping it takes a second a MiB under emulation
+STILL_MIB = 32
 _BOOT_S = 300
 
 
@@ -47,6 +47,7 @@ class ContractLab:
     prepare: Callable[[Guest], None]
     recorder: Recorder
     folder: Path  # on this machine
+    warnings: list[str] = field(default_factory=list)  # of the channels to its guests
     _number: int = 0
     _guests: dict[str, Guest] = field(default_factory=dict)
 
@@ -117,7 +118,13 @@ class ContractLab:
         if kept is not None:
             self.spoil(kept)
         guest = make_guest(
-            self.host, self.area, template, self.number(), self.login(template), report=lambda _: None
+            self.host,
+            self.area,
+            template,
+            self.number(),
+            self.login(template),
+            report=lambda _: None,
+            warn=self.warnings.append,
         )
         self._guests[key] = guest
         _record_operations(guest, self.recorder)

@@ -43,10 +43,11 @@ def ended(guest: Guest, job: str) -> JobStatus:
 # -- the channel itself
 
 
-def test_operations_share_one_process(bare_guest, ask):
+def test_operations_share_one_process(bare_guest, ask, contract_lab):
     ask.boot_id()
     channel = bare_guest.channel()
     assert channel.keeps_process
+    assert contract_lab.warnings == []
 
 
 def test_the_channel_is_opened_anew_after_it_was_closed(bare_guest, ask):

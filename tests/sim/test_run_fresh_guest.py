@@ -2,21 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
-_HOSTS = """\
-[host sim]
-kind = simulated
-xen = 4.17
-time_factor = 0.4
+from own_scenarios import run_scenarios
 
-[template win]
-guest = simulated
-os = Windows 10 (simulated)
-arch = x64
-"""
 _SCENARIOS = """\
 import pytest
 
@@ -36,15 +25,5 @@ def test_second(guest):
 
 
 def test_what_breaks_in_the_teardown_costs_the_guest_too(tmp_path: Path) -> None:
-    (tmp_path / "hosts.ini").write_text(_HOSTS)
-    scenarios = tmp_path / "scenarios" / "install" / "test_it.py"
-    scenarios.parent.mkdir(parents=True)
-    scenarios.write_text(_SCENARIOS)
-    ended = subprocess.run(
-        [
-            sys.executable, "-m", "pytest", "-q", "-p", "harness.session.plugin", "-p", "no:cacheprovider",
-            "--pv-hosts=hosts.ini", "--pv-profile=smoke", "--pv-reports=reports", "scenarios",
-        ],
-        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120,
-    )  # fmt: skip
+    ended = run_scenarios(tmp_path, _SCENARIOS)
     assert "3 passed, 2 errors" in ended.stdout, ended.stdout  # the first one twice, the second one once

@@ -3,26 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import subprocess
-import sys
 from pathlib import Path
+
+from own_scenarios import run_scenarios
 
 from harness.results import load_results
 
-_HOSTS = """\
-[host sim]
-kind = simulated
-xen = 4.17
-time_factor = 0.4
-
-[template win]
-guest = simulated
-os = Windows 10 (simulated)
-arch = x64
-
-[tools]
-iperf3.x64 = {tool} sha256:{sha256}
-"""
 _SCENARIOS = """\
 from dataclasses import replace
 
@@ -43,17 +29,8 @@ def test_a_program_that_had_to_come_by_cd_is_a_warning_of_the_run(tmp_path: Path
     tool = tmp_path / "iperf3.exe"
     tool.write_bytes(b"MZ no program")
     sha256 = hashlib.sha256(tool.read_bytes()).hexdigest()
-    (tmp_path / "hosts.ini").write_text(_HOSTS.format(tool=tool, sha256=sha256))
-    scenarios = tmp_path / "scenarios" / "install" / "test_it.py"
-    scenarios.parent.mkdir(parents=True)
-    scenarios.write_text(_SCENARIOS)
-    ended = subprocess.run(
-        [
-            sys.executable, "-m", "pytest", "-q", "-p", "harness.session.plugin", "-p", "no:cacheprovider",
-            "--pv-hosts=hosts.ini", "--pv-profile=smoke", "--pv-reports=reports", "scenarios",
-        ],
-        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120,
-    )  # fmt: skip
+    tools = f"\n[tools]\niperf3.x64 = {tool} sha256:{sha256}\n"
+    ended = run_scenarios(tmp_path, _SCENARIOS, tools=tools)
     assert ended.returncode == 0, ended.stdout
     folder = tmp_path / "reports" / "latest"
     (warning,) = load_results(folder).run.warnings

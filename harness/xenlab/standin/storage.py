@@ -50,7 +50,11 @@ class Storage:
 
     def disks(self) -> tuple[Disk, ...]:
         """See ``GuestOperations.disks``. Linux numbers no disks, so we do."""
-        return tuple(self._disk(number, block) for number, block in enumerate(self._blocks()))
+        models = {device.block: device.model for device in self._hardware.scsi_devices()}
+        return tuple(
+            self._disk(number, block, models.get(block, f"Xen PV disk {block}"))  # blkfront's have no model
+            for number, block in enumerate(self._blocks())
+        )
 
     def pv_device(self, target: int) -> str:
         """The path of the PV disk with a target id, such as ``/dev/xvdg``.
@@ -106,12 +110,12 @@ class Storage:
         front = _FRONT_END.fullmatch((self._block / block / "device").resolve().name)
         return target_of(int(front[1])) if front else -1
 
-    def _disk(self, number: int, block: str) -> Disk:
+    def _disk(self, number: int, block: str, name: str) -> Disk:
         path = self._block / block
         target = self._target(block)
         return Disk(
             number=number,
-            name=_text(path / "device/model") or f"Xen PV disk {block}",  # blkfront's disks have no model
+            name=name,
             serial="",
             target=target,
             bus="SCSI" if target >= 0 else "ATA",  # what XENVBD's say on Windows (facts/pv-drivers.md 5)
@@ -171,13 +175,6 @@ def _run(*argv: str) -> None:
     done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
     if done.returncode != 0:
         raise OperationRefused("command-failed", f"{' '.join(argv)}: {done.stderr.strip()}")
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text().strip()
-    except OSError:
-        return ""
 
 
 def _number(path: Path) -> int:

@@ -1,0 +1,36 @@
+"""Scenarios that a test brings itself, run by the plugin on one simulated host, in a process of their own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+__all__ = ["run_scenarios"]
+
+_HOSTS = """\
+[host sim]
+kind = simulated
+xen = 4.17
+time_factor = 0.4
+
+[template win]
+guest = simulated
+os = Windows 10 (simulated)
+arch = x64
+"""
+
+
+def run_scenarios(folder: Path, text: str, *, tools: str = "") -> subprocess.CompletedProcess[str]:
+    """``text`` is the file of scenarios, ``tools`` a section of hosts.ini; reports go beside them."""
+    (folder / "hosts.ini").write_text(_HOSTS + tools)
+    scenarios = folder / "scenarios" / "install" / "test_it.py"
+    scenarios.parent.mkdir(parents=True)
+    scenarios.write_text(text)
+    return subprocess.run(
+        [
+            sys.executable, "-m", "pytest", "-q", "-p", "harness.session.plugin", "-p", "no:cacheprovider",
+            "--pv-hosts=hosts.ini", "--pv-profile=smoke", "--pv-reports=reports", "scenarios",
+        ],
+        cwd=folder, capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
