@@ -8,16 +8,15 @@ from collections.abc import Iterator
 from harness.doctor.check import Check, State, failed
 from harness.doctor.control import check_control
 from harness.doctor.storage import check_storage
-from harness.errors import HarnessError, InfrastructureError, OutputNotUnderstood
+from harness.errors import ConfigurationError, HarnessError, InfrastructureError
 from harness.host.host import Host
+from harness.host.toolstack.choose import choose_toolstack
 from harness.host.toolstack.protocol import HostInfo
-from harness.host.toolstack.xl_parse import parse_info
 from harness.lab import CloneMethod, HostSpec
-from harness.model import CommandResult, ToolstackName, XenVersion
+from harness.model import CommandResult
 
 __all__ = ["check_host"]
 
-_NOT_FOUND = 127
 _LIST_MISSING = 'for tool in "$@"; do command -v "$tool" >/dev/null 2>&1 || echo "$tool"; done'
 
 # Why a tool is needed, and where Debian and the Red Hat family have it.
@@ -84,61 +83,19 @@ def _check_root(host: Host) -> Check:
 
 
 def _check_xen(host: Host) -> Iterator[Check]:
-    toolstack = host.spec.toolstack or ToolstackName.XL
-    result = host.shell.run(_info_command(toolstack), repeatable=True)
-    if not result.ok:
-        yield _no_toolstack(host, toolstack, result)
-        return
-    if toolstack is ToolstackName.LIBVIRT:
-        result = host.shell.run(["xl", "info"], repeatable=True)
-        if not result.ok:
-            yield Check(host.name, "toolstack", State.OK, "libvirt reaches Xen")
-            yield Check(host.name, "Xen", State.SKIPPED, "only xl could tell its figures; it is not there")
-            return
     try:
-        info = parse_info(result.stdout)
-    except OutputNotUnderstood as error:
+        chosen = choose_toolstack(host.shell)
+    except (InfrastructureError, ConfigurationError) as error:
         yield failed(host.name, "toolstack", error)
         return
-    yield _check_toolstack_fits(host, toolstack, info.version)
+    info = chosen.info
+    found = f"{chosen.toolstack.name}, Xen {info.version}: {chosen.why}"
+    yield Check(host.name, "toolstack", State.OK, found)
     yield _check_version(host, info)
     yield _check_hvm(host, info)
     yield _check_loglvl(host, info)
     yield _check_memory(host, info)
     yield _check_processors(host, info)
-
-
-def _info_command(toolstack: ToolstackName) -> list[str]:
-    if toolstack is ToolstackName.LIBVIRT:
-        return ["virsh", "-c", "xen:///system", "version"]
-    return [toolstack.value, "info"]
-
-
-def _no_toolstack(host: Host, toolstack: ToolstackName, result: CommandResult) -> Check:
-    program = result.argv[0]
-    if result.rc == _NOT_FOUND or "not found" in result.stderr:
-        mend = (
-            "is this dom0 of a Xen host, and does its PATH hold /usr/sbin over SSH? "
-            "Xen before 4.1 has xm only: set toolstack = xm"
-            if toolstack is ToolstackName.XL
-            else f"install {program}, or set another toolstack in its section"
-        )
-        return Check(host.name, "toolstack", State.FAIL, f"there is no {program}", mend)
-    mend = (
-        "is dom0 running on Xen, and are its daemons up? cat /sys/hypervisor/type; service xencommons start"
-    )
-    if toolstack is ToolstackName.LIBVIRT:
-        mend = "is libvirtd running, and has it its Xen driver? systemctl start libvirtd"
-    return Check(host.name, "toolstack", State.FAIL, result.describe(), mend)
-
-
-def _check_toolstack_fits(host: Host, toolstack: ToolstackName, version: XenVersion) -> Check:
-    # facts/pv-drivers.md 8.1: xl of 4.0 lacks shutdown and device commands, 4.5 and later have no xm
-    if toolstack is ToolstackName.XL and version < XenVersion(4, 1):
-        return Check(
-            host.name, "toolstack", State.FAIL, f"xl of Xen {version} can do too little", "set toolstack = xm"
-        )
-    return Check(host.name, "toolstack", State.OK, f"{toolstack}, Xen {version}")
 
 
 def _check_version(host: Host, info: HostInfo) -> Check:

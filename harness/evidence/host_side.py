@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable
 
@@ -45,7 +44,7 @@ def _row(domain: DomainInfo) -> str:
 
 def _config(scene: Scene, _deadline: Deadline, put: Put) -> None:
     config = scene.host.toolstack.config(scene.the_guest.name)
-    put("domain.json", json.dumps(config, indent=1, default=str) + "\n")
+    put("domain-config.txt", config.text)
 
 
 def _xenstore(scene: Scene, deadline: Deadline, put: Put) -> None:
@@ -104,9 +103,9 @@ HOST_COLLECTORS: Iterable[Collector] = (
     # what changes soonest first
     Collector("screen dump", Side.HOST, _screen),
     Collector("domains", Side.HOST, _domains, needs_guest=False),
-    Collector("xl list -l", Side.HOST, _config),
+    Collector("domain configuration", Side.HOST, _config),
     Collector("xenstore", Side.HOST, _xenstore),
-    Collector("xl dmesg", Side.HOST, _hypervisor, needs_guest=False),
+    Collector("hypervisor log", Side.HOST, _hypervisor, needs_guest=False),
     Collector("toolstack and qemu-dm logs", Side.HOST, _logs),
     Collector("guest console", Side.HOST, _console),
     Collector("dom0 kernel log", Side.HOST, _kernel, needs_guest=False),

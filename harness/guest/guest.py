@@ -41,6 +41,7 @@ __all__ = ["Guest", "GuestState", "Login", "mac_for"]
 _log = logging.getLogger(__name__)
 
 _DIRECT_S = 2.0
+_PATIENCE = 2  # clocks of hosts under load go slowly
 _LIFE_S = 1.0  # how long a silent guest is watched for anything it does
 
 
@@ -190,6 +191,26 @@ class Guest:
         if self.state in {GuestState.OFF, GuestState.BOOTED}:
             self.state = self._came_to
         return self.boot_id
+
+    def wait_may_restart(self) -> None:
+        """Wait until the domain is as old as its toolstack wants it before a restart.
+
+        Raises:
+            WaitTimedOut: its uptime does not grow.
+        """
+        gap = self.host.toolstack.restart_gap_s
+
+        def probe() -> Done[None] | NotYet:
+            uptime = self.host.toolstack.uptime_s(self.name)
+            return Done(None) if uptime > gap else NotYet(f"{uptime} s")
+
+        if gap:
+            wait_until(
+                probe,
+                subject=f"{self.name} is {gap:.0f} s old: its toolstack destroys what restarts sooner",
+                deadline=Deadline.after(gap * _PATIENCE),
+                interval_s=0.2,
+            )
 
     def wait_off(self, deadline: Deadline) -> None:
         """Wait until the domain has left the toolstack's list (it is listed while it goes down)."""

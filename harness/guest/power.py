@@ -50,6 +50,7 @@ def reboot(guest: Guest, *, ack_s: float, ready_s: float, fallback: Fallback = F
         WaitTimedOut: no acknowledgement, or no new boot.
     """
     old_boot = guest.boot_id
+    guest.wait_may_restart()
     acknowledged, started = _request(guest, guest.host.toolstack.reboot, fallback, ack_s)
     guest.wait_ready(guest.deadline(ready_s), old_boot=old_boot)
     return Stop(acknowledged, time.monotonic() - started)

@@ -53,7 +53,7 @@ def make_guest(
     name = domain_name(area.run_id, number)
     image = str(template.image_on(host.spec))
     report(f"cloning {image} for {name} on {host.name}")
-    disk = choose_strategy(host.shell).clone(image, area.path(f"{name}.img"))
+    disk = choose_strategy(host).clone(image, area.path(f"{name}.img"))
     model = None if template.nic is NicModel.NONE else template.nic.value
     domain = DomainSpec(
         name=name,

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from harness.errors import InfrastructureError, OutputNotUnderstood, ProvisioningFailed
+from harness.host.host import Host
 from harness.host.ssh import SshShell
 from harness.lab import CloneMethod
-from harness.model import CommandResult
+from harness.model import CommandResult, ToolstackName
 
 __all__ = ["CloneStrategy", "ClonedDisk", "FullCopy", "Overlay", "choose_strategy"]
 
@@ -66,11 +67,15 @@ class FullCopy:
         return ClonedDisk(target, "qcow2" if _has_qcow2_magic(self._shell, image) else "raw")
 
 
-def choose_strategy(shell: SshShell) -> CloneStrategy:
-    """The strategy of the host's section; ``auto`` takes overlays where qemu-img is there."""
-    method = shell.spec.clone
+def choose_strategy(host: Host) -> CloneStrategy:
+    """The strategy of the host's section; ``auto`` takes overlays where qemu-img is there.
+
+    Not beside xend: qemu-img of that time knows neither ``-F`` nor ``--output=json``.
+    """
+    shell, method = host.shell, host.spec.clone
     if method is CloneMethod.AUTO:
-        has_tool = shell.run(["qemu-img", "--version"], repeatable=True).rc != _NOT_FOUND
+        old = host.toolstack.name is ToolstackName.XM
+        has_tool = not old and shell.run(["qemu-img", "--version"], repeatable=True).rc != _NOT_FOUND
         method = CloneMethod.OVERLAY if has_tool else CloneMethod.COPY
     return Overlay(shell) if method is CloneMethod.OVERLAY else FullCopy(shell)
 

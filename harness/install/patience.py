@@ -122,6 +122,7 @@ def reboot_guest(guest: Guest, *, boot_s: float, why: str) -> None:
 
     Raises: as ``await_boot``.
     """
+    guest.wait_may_restart()
     deadline = guest.deadline(boot_s)
     old = guest.operations.boot_id().boot_id
     try:

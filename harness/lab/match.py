@@ -59,7 +59,7 @@ def cannot_carry(
 ) -> tuple[str, ...]:
     """Why a host cannot run guests of a template, in words; empty if it can."""
     found = found or HostFound()
-    toolstack, xen = _toolstack(host, found), _xen(host, found)
+    toolstack = _toolstack(host, found)
     reasons = []
     if template.hosts and host.name not in template.hosts:
         reasons.append(f"template {template.name} names other hosts: {', '.join(template.hosts)}")
@@ -73,7 +73,7 @@ def cannot_carry(
         reasons.append(f"the guest needs {template.vcpus} vCPUs, host {host.name} gives runs {host.vcpus}")
     if template.arch not in found.arches:
         reasons.append(f"host {host.name} cannot run {template.arch} HVM guests")
-    if template.firmware is Firmware.UEFI and ToolstackName.XM in {toolstack, _only_toolstack(xen)}:
+    if template.firmware is Firmware.UEFI and toolstack is ToolstackName.XM:
         # guess: xend hands hvmloader no choice of firmware; OVMF came with xl.
         reasons.append(f"host {host.name} is driven by xm, which cannot boot UEFI guests")
     return tuple(reasons)
@@ -189,7 +189,7 @@ def _tools_of(template: GuestTemplate, lab: Lab) -> frozenset[ToolName]:
 
 
 def _toolstack(host: HostSpec, found: HostFound) -> ToolstackName | None:
-    return host.toolstack or found.toolstack
+    return host.toolstack or found.toolstack or _only_toolstack(_xen(host, found))
 
 
 def _xen(host: HostSpec, found: HostFound) -> XenVersion | None:

@@ -20,7 +20,7 @@ _LONGEST_LINE = 400
 _MOST_READ = 4 * 1024 * 1024
 _MOST_FILES = 60
 # What is read from its beginning; all else are logs.
-_STATE = re.compile(r"(domains|xenstore|notes)\b|.*\.json$")
+_STATE = re.compile(r"(domains|domain-config|xenstore|notes)\b|.*\.json$")
 _WHOLE_PAGE = 12 * 1024 * 1024
 
 

@@ -30,7 +30,8 @@ from harness.winrmd import ServerCertificate
 
 __all__ = ["SimLab"]
 
-_OLDEST = XenVersion(4, 2)
+_OLDEST = XenVersion(3, 4)
+_TOOLSTACKS = (None, ToolstackName.XL, ToolstackName.XM)
 _LOOPBACK = "127.0.0.1"
 _PASSWORD_BYTES = 12
 
@@ -153,7 +154,7 @@ class SimLab:
         host = SimHost(spec, self._folder / "hosts" / spec.name, parts)
         _, host_key = _new_key(self._folder / "ssh" / f"host-{spec.name}")
         access = Access(spec.user, key, self.host_passwords[spec.name], host_key)
-        server = SshServer(host, access, dom0_commands())
+        server = SshServer(host, access, dom0_commands(host))
         # the other way round at the end: first nobody can ask for anything any more
         self._held.callback(host.lifecycle.close)
         self._held.callback(server.close)
@@ -177,9 +178,10 @@ def _check(spec: HostSpec) -> None:
             f"host {spec.name}: the simulated lab plays Xen {_OLDEST} and later, not {spec.xen}",
             mend=f"set xen = {_OLDEST} or higher in its section",
         )
-    if spec.toolstack not in {None, ToolstackName.XL}:
+    if spec.toolstack not in _TOOLSTACKS:
         raise ConfigurationError(
-            f"host {spec.name}: the simulated lab plays xl, not {spec.toolstack}", mend="set toolstack = xl"
+            f"host {spec.name}: the simulated lab plays xl and xm, not {spec.toolstack}",
+            mend="set toolstack = xl",
         )
 
 

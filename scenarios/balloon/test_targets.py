@@ -13,18 +13,14 @@ from harness.scenario import (
     Requirement,
     StorageParams,
     Tolerance,
-    ToolstackName,
     dirties,
     drivers,
     exclusive,
     requires,
 )
 
-# xend never writes memory/static-max, without which XENBUS' balloon does not move (facts/pv-drivers.md 3)
-_NEEDS = Requirement(drivers=(DriverName.XENBUS,), toolstacks=(ToolstackName.XL, ToolstackName.LIBVIRT))
-_WITH_DISK = Requirement(
-    drivers=(DriverName.XENBUS, DriverName.XENVBD), toolstacks=(ToolstackName.XL, ToolstackName.LIBVIRT)
-)
+_NEEDS = Requirement(drivers=(DriverName.XENBUS,))
+_WITH_DISK = Requirement(drivers=(DriverName.XENBUS, DriverName.XENVBD))
 
 
 @pytest.fixture

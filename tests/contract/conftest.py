@@ -6,7 +6,7 @@ import io
 from collections.abc import Callable, Iterator
 
 import pytest
-from contract_lab import ContractLab, real_lab, simulated_lab
+from contract_lab import REAL_ROWS, SIMULATED_ROWS, ContractLab, Row, real_lab, simulated_lab
 from contract_record import KINDS, Recorder, matrix
 from rich.console import Console
 
@@ -19,7 +19,35 @@ _recorder = pytest.StashKey[Recorder]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "one_row: does not depend on the toolstack: on the first row only")
+    config.addinivalue_line("markers", "rows(toolstack): is about this toolstack alone")
     config.stash[_recorder] = Recorder()
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Each test once for each toolstack and version: the same ids on the simulator and on real Xen."""
+    if "contract_lab" in metafunc.fixturenames:
+        rows = REAL_ROWS if metafunc.config.getoption("--pv-real-xen") else SIMULATED_ROWS
+        metafunc.parametrize("contract_lab", rows, ids=str, indirect=True, scope="session")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    rows = REAL_ROWS if config.getoption("--pv-real-xen") else SIMULATED_ROWS
+    left_out = [item for item in items if not _is_for_its_row(item, rows[0])]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in set(left_out)]
+
+
+def _is_for_its_row(item: pytest.Item, first: Row) -> bool:
+    callspec = getattr(item, "callspec", None)  # a test without parameters has none
+    row = callspec.params.get("contract_lab") if callspec else None
+    if not isinstance(row, Row):
+        return True
+    if item.get_closest_marker("one_row") and row != first:
+        return False
+    wanted = item.get_closest_marker("rows")
+    return wanted is None or row.toolstack in wanted.args
 
 
 @pytest.fixture(scope="session")
@@ -28,9 +56,10 @@ def contract_lab(
     tmp_path_factory: pytest.TempPathFactory,
     note_real_xen: Callable[[Callable[[], str], Callable[[], None]], None],
 ) -> Iterator[ContractLab]:
-    """One host of the lab that was asked for."""
+    """One host of the lab that was asked for, driven by one toolstack."""
     make = real_lab if request.config.getoption("--pv-real-xen") else simulated_lab
-    with make(tmp_path_factory.mktemp("contract"), request.config.stash[_recorder]) as lab:
+    folder = tmp_path_factory.mktemp("contract")
+    with make(request.param, folder, request.config.stash[_recorder]) as lab:
         if lab.real:
             note_real_xen(lambda: lab.host.shell.run(["xl", "dmesg"]).stdout, lab.spoil_all)
         yield lab

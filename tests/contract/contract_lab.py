@@ -6,7 +6,7 @@ import contextlib
 import secrets
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +22,51 @@ from harness.host.sshlogin import Credentials
 from harness.install import prepare_guest
 from harness.lab import GuestTemplate, HostKind, HostSpec, Lab, WinRmTransport, load_lab, resolve_secret
 from harness.lab.profile import InstallParams
-from harness.model import Arch, GuestKind
+from harness.model import Arch, GuestKind, ToolstackName, XenVersion
 from harness.package import load_build
 from harness.package.synthetic import make_build
 from harness.simlab import SimLab
 from harness.xenlab.lab import XenLab
 
-__all__ = ["STILL_MIB", "ContractLab", "real_lab", "simulated_lab"]
+__all__ = ["REAL_ROWS", "SIMULATED_ROWS", "STILL_MIB", "ContractLab", "Row", "real_lab", "simulated_lab"]
 
 STILL_MIB = 32
 _BOOT_S = 300
+
+
+@dataclass(frozen=True)
+class Row:
+    """A toolstack on a version of Xen, and what it can and does there."""
+
+    toolstack: ToolstackName
+    version: XenVersion
+
+    def __str__(self) -> str:
+        return f"{self.toolstack}-{self.version}"
+
+    @property
+    def program(self) -> str:
+        """What its commands begin with."""
+        return self.toolstack.value
+
+    def since(self, xl: str) -> bool:
+        """Whether this is xl of that version or later."""
+        major, minor = (int(part) for part in xl.split("."))
+        return self.toolstack is ToolstackName.XL and self.version >= XenVersion(major, minor)
+
+
+def _rows(toolstack: ToolstackName, *versions: str) -> tuple[Row, ...]:
+    return tuple(
+        Row(toolstack, XenVersion(*(int(part) for part in version.split(".")))) for version in versions
+    )
+
+
+# One row on each side of every difference that harness.host.toolstack.quirks has.
+SIMULATED_ROWS = (
+    *_rows(ToolstackName.XL, "4.17", "4.20", "4.14", "4.12", "4.9", "4.7", "4.6", "4.4", "4.2", "4.1"),
+    *_rows(ToolstackName.XM, "4.0", "3.4"),
+)
+REAL_ROWS = _rows(ToolstackName.XL, "4.17")
 
 
 @dataclass
@@ -39,6 +74,7 @@ class ContractLab:
     """A host with a run's area on it, and guests that are shared as long as they are well."""
 
     kind: str  # "simulator" or "real Xen"
+    row: Row
     host: Host
     area: RunArea
     bare_template: GuestTemplate
@@ -155,7 +191,7 @@ def _lab(host: Host, recorder: Recorder, **parts: Any) -> Iterator[ContractLab]:
     run_id = f"contract-{time.strftime('%H%M%S')}-{secrets.token_hex(2)}"
     with host:
         sweep(host.shell, host.toolstack, lambda _: None)
-        host._toolstack = recorded(host.toolstack, "toolstack", recorder)
+        host._chosen = replace(host.chosen, toolstack=recorded(host.toolstack, "toolstack", recorder))
         with RunArea(host.shell, run_id) as area:
             lab = ContractLab(host=host, area=area, recorder=recorder, **parts)
             try:
@@ -165,7 +201,7 @@ def _lab(host: Host, recorder: Recorder, **parts: Any) -> Iterator[ContractLab]:
 
 
 @contextlib.contextmanager
-def simulated_lab(folder: Path, recorder: Recorder) -> Iterator[ContractLab]:
+def simulated_lab(row: Row, folder: Path, recorder: Recorder) -> Iterator[ContractLab]:
     template = GuestTemplate(
         "win10",
         GuestKind.SIMULATED,
@@ -176,7 +212,7 @@ def simulated_lab(folder: Path, recorder: Recorder) -> Iterator[ContractLab]:
         vcpus=1,
         transport=WinRmTransport.HTTPS_NTLM,
     )
-    spec = HostSpec("sim", HostKind.SIMULATED, "", memory_mib=4096)
+    spec = HostSpec("sim", HostKind.SIMULATED, "", memory_mib=4096, toolstack=row.toolstack, xen=row.version)
     lab = Lab(folder / "hosts.ini", {"sim": spec}, {"win10": template})
     build = load_build(make_build(folder / "build", version="9.1.0.1"))
     with SimLab(lab, folder=folder / "lab", seed=1) as sim:
@@ -185,6 +221,7 @@ def simulated_lab(folder: Path, recorder: Recorder) -> Iterator[ContractLab]:
             host,
             recorder,
             kind="simulator",
+            row=row,
             folder=folder,
             bare_template=template,
             full_template=template,
@@ -195,7 +232,7 @@ def simulated_lab(folder: Path, recorder: Recorder) -> Iterator[ContractLab]:
 
 
 @contextlib.contextmanager
-def real_lab(folder: Path, recorder: Recorder) -> Iterator[ContractLab]:
+def real_lab(row: Row, folder: Path, recorder: Recorder) -> Iterator[ContractLab]:
     with XenLab().session(progress=print) as running:
         lab = load_lab(running.write_hosts_ini(folder / "hosts.ini"))
         (spec,) = lab.hosts.values()
@@ -208,6 +245,7 @@ def real_lab(folder: Path, recorder: Recorder) -> Iterator[ContractLab]:
             Host(spec, Credentials(lambda ref: resolve_secret(ref).reveal())),
             recorder,
             kind="real Xen",
+            row=row,
             folder=folder,
             bare_template=lab.templates["standin-bare"],
             full_template=lab.templates["standin-all"],

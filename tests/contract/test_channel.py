@@ -20,6 +20,9 @@ from harness.package.synthetic import CERTIFICATE, make_build
 ODD = "\"quoted\" 'text' $x $(id) `n \\ äöü 日本 \U0001f600 <&>"
 
 
+pytestmark = pytest.mark.one_row
+
+
 @pytest.fixture
 def ask(bare_guest: Guest) -> GuestOperations:
     return bare_guest.operations

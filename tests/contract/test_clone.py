@@ -10,6 +10,8 @@ from harness.errors import ProvisioningFailed
 from harness.host.clone import FullCopy, Overlay, choose_strategy
 from harness.host.host import Host
 
+pytestmark = pytest.mark.one_row
+
 
 @pytest.fixture
 def image(contract_lab) -> str:
@@ -73,4 +75,4 @@ def test_a_folder_that_is_missing_is_no_place_for_a_clone(contract_host, image, 
 
 
 def test_the_host_s_own_strategy_is_overlays_where_qemu_img_is(contract_host):
-    assert isinstance(choose_strategy(contract_host.shell), Overlay)
+    assert isinstance(choose_strategy(contract_host), Overlay)

@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
-from contract_lab import STILL_MIB, ContractLab
+from contract_lab import STILL_MIB, ContractLab, Row
 
 from harness.deadline import Deadline
 from harness.errors import CommandFailed, InfrastructureError
 from harness.host.domain import DiskSpec, DomainSpec, NicSpec
 from harness.host.host import Host
-from harness.host.toolstack.protocol import Fallback, NoSuchDomain, Toolstack, Trigger
+from harness.host.toolstack.protocol import Fallback, NoSuchDomain, Toolstack, Trigger, Unsupported
+from harness.model import ToolstackName
 
 MAC = "00:16:3e:77:00:01"
 NOBODY = "pvhck-nosuch"
@@ -33,6 +34,11 @@ def xl(contract_host: Host) -> Toolstack:
     return contract_host.toolstack
 
 
+@pytest.fixture
+def row(contract_lab: ContractLab) -> Row:
+    return contract_lab.row
+
+
 def names(toolstack: Toolstack) -> set[str]:
     return {domain.name for domain in toolstack.domains()}
 
@@ -40,11 +46,11 @@ def names(toolstack: Toolstack) -> set[str]:
 # -- looking
 
 
-def test_the_host_tells_its_version_and_figures(xl):
+def test_the_host_tells_its_version_and_figures(xl, row):
     info = xl.info()
 
-    assert (info.version.major, info.version.minor) == (4, 17)
-    assert info.version_text.startswith("4.17")
+    assert info.version == row.version
+    assert info.version_text.startswith(str(row.version))
     assert info.hvm
     assert info.cpus >= 1
     assert info.total_mib > info.free_mib > 0
@@ -77,13 +83,13 @@ def test_a_paused_domain_is_shown_as_it_was_made(xl, still):
 
 
 def test_the_toolstack_s_description_holds_what_was_asked_for(xl, still):
-    config = xl.config(still.name)
+    described = xl.config(still.name)
 
-    assert config["c_info"]["name"] == still.name
-    assert config["c_info"]["type"] == "hvm"
-    assert config["b_info"]["max_memkb"] == STILL_MIB * 1024
-    assert config["b_info"]["max_vcpus"] == 2
-    assert [disk["vdev"] for disk in config["disks"]] == ["hda", "hdc"]
+    assert described.name == still.name
+    assert described.max_memory_mib == STILL_MIB
+    assert described.max_vcpus == 2
+    assert described.disks == ("hda", "hdc")
+    assert "hvm" in described.text
 
 
 def test_disks_of_a_domain_are_listed_with_their_numbers_and_states(xl, still):
@@ -117,16 +123,20 @@ def test_pausing_and_unpausing_is_seen(xl, still):
     assert xl.find(still.name).paused
 
 
-def test_a_pause_more_than_was_undone_is_noticed(xl, still):
+def test_a_pause_more_than_was_undone_is_noticed_where_pauses_are_counted(xl, still, row):
     xl.pause(still.name)  # the second: it is paused already
-    with pytest.raises(CommandFailed, match="still paused"):
+    if row.since("4.2"):
+        with pytest.raises(CommandFailed, match="still paused"):
+            xl.unpause(still.name)
+    else:
         xl.unpause(still.name)
+        xl.pause(still.name)
     assert xl.find(still.name).paused
 
 
-def test_a_name_that_is_taken_cannot_be_given_again(contract_lab, xl, still):
+def test_a_name_that_is_taken_cannot_be_given_again(contract_lab, xl, still, row):
     before = xl.find(still.name)
-    with pytest.raises(CommandFailed, match=r"xl create .*exit code 3"):
+    with pytest.raises(CommandFailed, match=rf"{row.program} create .*exit code [13]"):
         xl.create(still, paused=True)
     after = xl.find(still.name)
     assert after is not None
@@ -148,12 +158,12 @@ def impossible() -> list:
 
 @pytest.mark.parametrize("spoil", impossible())
 def test_a_domain_that_cannot_be_made_leaves_nothing_behind(
-    contract_lab, xl, spoil: Callable[[DomainSpec], DomainSpec]
+    contract_lab, xl, row, spoil: Callable[[DomainSpec], DomainSpec]
 ):
     spec = spoil(contract_lab.still())
     before = names(xl)
 
-    with pytest.raises(CommandFailed, match="xl create"):
+    with pytest.raises(CommandFailed, match=f"{row.program} create"):
         xl.create(spec, paused=True)
 
     assert names(xl) == before
@@ -227,13 +237,14 @@ def test_an_interface_that_is_not_there_cannot_be_unplugged(xl, still):
         xl.detach_nic(still.name, MAC)
 
 
-def test_a_cd_is_changed_in_its_drive(contract_lab, xl, still):
+def test_a_cd_is_changed_in_its_drive(contract_lab, xl, still, row):
     path = contract_lab.area.path(f"{still.name}.iso")
     contract_lab.host.shell.put(bytes(64 * 2048), path)
 
     xl.insert_cd(still.name, "hdc", path)
     assert xl.find(still.name) is not None
-    assert xl.screen_dump(still.name).startswith(b"P6"), "its QEMU has survived that"
+    if row.since("4.8"):
+        assert xl.screen_dump(still.name).startswith(b"P6"), "its QEMU has survived that"
     xl.eject_cd(still.name, "hdc")
     contract_lab.host.shell.check(["rm", "-f", path])
 
@@ -291,7 +302,11 @@ def test_a_dump_that_cannot_be_written_says_why(xl, still):
         xl.dump_core(still.name, "/nosuch/folder/core", timeout_s=5)
 
 
-def test_the_screen_is_a_picture(xl, still):
+def test_the_screen_is_a_picture_where_there_is_a_way_to_it(xl, still, row):
+    if not row.since("4.8"):
+        with pytest.raises(Unsupported, match="screen"):
+            xl.screen_dump(still.name)
+        return
     picture = xl.screen_dump(still.name)
 
     assert picture.startswith(b"P6")
@@ -302,7 +317,7 @@ def test_the_screen_is_a_picture(xl, still):
 # -- a second domain: nobody uses its disks, and it has no screen
 
 
-def test_a_domain_that_nobody_uses_is_taken_away_whole(contract_lab, xl):
+def test_a_domain_that_nobody_uses_is_taken_away_whole(contract_lab, xl, row):
     spec = contract_lab.still(screen=False)
     path = contract_lab.area.path(f"{spec.name}.more.raw")
     contract_lab.host.shell.check(["truncate", "-s", "8M", path])
@@ -313,8 +328,11 @@ def test_a_domain_that_nobody_uses_is_taken_away_whole(contract_lab, xl):
         with pytest.raises(CommandFailed, match="block-attach"):
             xl.attach_disk(spec.name, DiskSpec(path, "xvdg"))
         # without a front end there is no safe way out; with one it is in test_hotplug
-        with pytest.raises(CommandFailed, match="block-detach"):
-            xl.detach_disk(spec.name, "xvdg")
+        if row.since("4.15") or row.toolstack is ToolstackName.XM:
+            with pytest.raises(CommandFailed, match="block-detach"):
+                xl.detach_disk(spec.name, "xvdg")
+        else:
+            xl.detach_disk(spec.name, "xvdg")  # by force, whatever the guest says
         with pytest.raises(InfrastructureError):
             xl.screen_dump(spec.name)
     finally:

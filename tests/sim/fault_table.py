@@ -31,7 +31,15 @@ _CRASH, _HANG, _ASSERTION = FailureKind.CRASH, FailureKind.HANG, FailureKind.ASS
 
 # What must be there whatever happened, once there was a domain ...
 _HOST_SIDE = frozenset(
-    {"channel.jsonl", "screen.png", "domains.txt", "domain.json", "xenstore.txt", "hypervisor.txt", "xl.txt"}
+    {
+        "channel.jsonl",
+        "screen.png",
+        "domains.txt",
+        "domain-config.txt",
+        "xenstore.txt",
+        "hypervisor.txt",
+        "xl.txt",
+    }
 )
 # ... and what a guest that still answers tells of itself.
 _OF_A_HANG = _HOST_SIDE | {"nmi.txt"}

@@ -148,7 +148,9 @@ class Dom0:
     drops: list[str] = field(default_factory=list)
 
     def process(self, stdin=nowhere, stdout=None, stderr=None) -> Process:
-        session = Session(self.host, self.processes, dom0_commands(), lambda: self.drops.append("drop"))
+        session = Session(
+            self.host, self.processes, dom0_commands(self.host), lambda: self.drops.append("drop")
+        )
         return Process(session, ("sh",), Streams(stdin, stdout or io.BytesIO(), stderr or io.BytesIO()), {})
 
     def run(self, line: str, stdin: bytes = b"") -> Ran:
@@ -189,7 +191,7 @@ class Dom0:
 def config(name: str = "win1", **more: object) -> str:
     keys = {
         "name": name,
-        "type": "hvm",
+        "builder": "hvm",  # all versions know it, later ones take "type" as well
         "memory": 384,
         "maxmem": 384,
         "vcpus": 1,

@@ -88,8 +88,8 @@ def test_a_mistake_in_the_simulator_comes_out_at_the_end(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"xen": XenVersion(3, 4)}, "plays Xen 4.2 and later"),
-        ({"toolstack": ToolstackName.XM}, "plays xl, not xm"),
+        ({"xen": XenVersion(3, 3)}, "plays Xen 3.4 and later"),
+        ({"toolstack": ToolstackName.LIBVIRT}, "plays xl and xm, not libvirt"),
         ({"faults": ("disk-ful",)}, "did you mean disk-full"),
     ],
 )

@@ -65,7 +65,7 @@ def host(sim):
 
 def domain_spec(host, sim, name="win1", **more):
     template = sim.lab.templates["win"]
-    disk = choose_strategy(host.shell).clone(str(template.image_on(host.spec)), f"{STORAGE}/{name}.img")
+    disk = choose_strategy(host).clone(str(template.image_on(host.spec)), f"{STORAGE}/{name}.img")
     keys = {"disks": (DiskSpec(disk.path, "hda", disk.image_format), DiskSpec("", "hdc", cdrom=True)), **more}
     return DomainSpec(name, 256, 1, nics=(NicSpec(MAC, "xenbr0"),), console_log=f"/root/{name}.con", **keys)
 
@@ -178,7 +178,7 @@ def test_the_toolstack_of_the_harness_drives_a_domain_from_create_to_off(sim, ho
     assert host.info.hvm
     made = host.toolstack.create(domain_spec(host, sim))
     assert (made.domid, made.memory_mib, made.crashed) == (1, 256, False)
-    assert host.toolstack.config("win1")["c_info"]["name"] == "win1"
+    assert host.toolstack.config("win1").name == "win1"
     assert [disk.vdev for disk in host.toolstack.disks("win1")] == [768, 5632]
     assert host.toolstack.nics("win1")[0].mac == MAC
     assert host.toolstack.set_memory("win1", 200) == (200 - 16) * 1024

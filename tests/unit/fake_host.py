@@ -16,6 +16,8 @@ from harness.guest.guest import Guest, Login
 from harness.host.domain import DiskSpec, DomainSpec, NicSpec
 from harness.host.host import Host
 from harness.host.sshlogin import Credentials
+from harness.host.toolstack.choose import Chosen
+from harness.host.toolstack.tables import parse_info
 from harness.host.toolstack.xl import XlToolstack
 from harness.host.xenstore import Xenstore
 from harness.lab import GuestTemplate, HostKind, HostSpec, SecretRef
@@ -92,6 +94,7 @@ class FakeShell:
 
 
 RECORDED_XL: Mapping[str, Answer] = {
+    "xm info": (127, "", "sh: 1: xm: not found\n"),
     "xl info": recorded("xl-info"),
     "xl list": recorded("xl-list"),
     "xl list -l win1": recorded("xl-list-l-win1"),
@@ -115,7 +118,8 @@ def make_host(answers: Mapping[str, Answer], *, opened: bool = True, **changes: 
     host.shell = shell
     host.xenstore = Xenstore(shell)
     if opened:
-        host._toolstack = XlToolstack(shell)
+        info = parse_info(recorded("xl-info")[1])
+        host._chosen = Chosen(XlToolstack(shell, info.version), info, "the test says so")
     return host
 
 

@@ -248,6 +248,9 @@ class FakeGuest:
     def disconnect(self) -> None:
         self.disconnects += 1
 
+    def wait_may_restart(self) -> None:
+        """Its toolstack lets it restart whenever it likes."""
+
     def wait_ready(self, deadline: Deadline, *, old_boot: str = "") -> str:
         boot = f"boot {self.operations.boot}"
         if self.lost_over_a_reboot is not None:

@@ -74,7 +74,7 @@ def test_everything_the_list_promises_is_there(tmp_path: Path) -> None:
         "channel.jsonl",
         "console.txt",
         "dom0-kernel.txt",
-        "domain.json",
+        "domain-config.txt",
         "domains.txt",
         "guest-devices.json",
         "guest-dumps.json",
@@ -88,7 +88,7 @@ def test_everything_the_list_promises_is_there(tmp_path: Path) -> None:
     }
     assert {path.name for path in folder.iterdir()} == set(files)
     assert json.loads((folder / "channel.jsonl").read_text())["op"] == "boot_id"
-    assert json.loads((folder / "domain.json").read_text())["c_info"]["name"] == "win1"
+    assert json.loads((folder / "domain-config.txt").read_text())[0]["config"]["c_info"]["name"] == "win1"
     assert "win1" in (folder / "domains.txt").read_text()
     assert (folder / "screen.png").read_bytes().startswith(b"\x89PNG")
     assert '/local/domain/2/control/shutdown = ""' in (folder / "xenstore.txt").read_text()
@@ -136,7 +136,7 @@ def test_a_failing_collector_leaves_its_reason_and_the_others_their_files(tmp_pa
 
     files = collect(guest, host, tmp_path, redact=plain)
 
-    assert {"domain.json", "guest-events.jsonl", "xl.txt", "notes.txt"} <= set(files)
+    assert {"domain-config.txt", "guest-events.jsonl", "xl.txt", "notes.txt"} <= set(files)
     assert {"screen.png", "hypervisor.txt", "guest-dumps.json"}.isdisjoint(files)
     said = notes(tmp_path)
     assert "screen dump: OutputNotUnderstood" in said
@@ -164,7 +164,7 @@ def test_an_unreachable_host_is_asked_once_and_the_channel_log_is_still_kept(tmp
     files = collect(guest, host, tmp_path, redact=plain)
 
     assert "channel.jsonl" in files
-    assert "xl dmesg: not tried: HostUnreachable above" in notes(tmp_path)
+    assert "hypervisor log: not tried: HostUnreachable above" in notes(tmp_path)
     assert len(shell_of(host).asked) == 1
     # the guest's channel was open: it may live though the host's SSH does not
     assert "guest-events.jsonl" in files
@@ -180,7 +180,7 @@ def test_a_silent_guest_is_asked_once(tmp_path: Path) -> None:
 
     assert channel.asked == ["event_mark", "close"]
     assert "guest devices: not tried: GuestUnreachable above" in notes(tmp_path)
-    assert {"domain.json", "console.txt"} <= set(files)
+    assert {"domain-config.txt", "console.txt"} <= set(files)
 
 
 @pytest.mark.parametrize(

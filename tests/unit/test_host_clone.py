@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from test_host_support import shell_on
@@ -10,6 +11,7 @@ from test_host_support import shell_on
 from harness.errors import OutputNotUnderstood, ProvisioningFailed
 from harness.host.clone import FullCopy, Overlay, choose_strategy
 from harness.lab import CloneMethod
+from harness.model import ToolstackName
 
 INFO = 'if [ "$1" = info ]; then echo \'{"format": "%s"}\'; exit 0; fi; '
 CREATE = INFO + 'echo "$*" >>"$PWD/calls"; for last; do :; done; echo made >"$last"'
@@ -95,18 +97,20 @@ def test_what_qemu_img_says_is_shown_when_it_cannot_be_read(host, answer):
 
 
 @pytest.mark.parametrize(
-    ("method", "has_tool", "strategy"),
+    ("method", "has_tool", "toolstack", "strategy"),
     [
-        (CloneMethod.AUTO, True, Overlay),
-        (CloneMethod.AUTO, False, FullCopy),
-        (CloneMethod.COPY, True, FullCopy),
-        (CloneMethod.OVERLAY, True, Overlay),
+        (CloneMethod.AUTO, True, ToolstackName.XL, Overlay),
+        (CloneMethod.AUTO, False, ToolstackName.XL, FullCopy),
+        (CloneMethod.AUTO, True, ToolstackName.XM, FullCopy),
+        (CloneMethod.COPY, True, ToolstackName.XL, FullCopy),
+        (CloneMethod.OVERLAY, True, ToolstackName.XM, Overlay),
     ],
 )
-def test_the_strategy_is_the_section_s_or_what_the_host_can(tmp_path, method, has_tool, strategy):
+def test_the_strategy_is_the_section_s_or_what_the_host_can(tmp_path, method, has_tool, toolstack, strategy):
     with shell_on(tmp_path, clone=method) as (shell, server):
         server.machine.program("qemu-img", "exit 0" if has_tool else "exit 127")
-        assert isinstance(choose_strategy(shell), strategy)
+        host = SimpleNamespace(shell=shell, spec=shell.spec, toolstack=SimpleNamespace(name=toolstack))
+        assert isinstance(choose_strategy(host), strategy)
 
 
 def test_the_image_itself_is_never_written_to(host):

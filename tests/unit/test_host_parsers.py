@@ -11,15 +11,17 @@ from hypothesis import strategies as st
 from harness.errors import ConfigurationError, OutputNotUnderstood
 from harness.host.address import parse_console, parse_leases, parse_neighbours
 from harness.host.domain import DiskSpec, DomainSpec, NicSpec
+from harness.host.toolstack.tables import parse_block_list, parse_list, parse_network_list
 from harness.host.toolstack.xl_config import disk_spec, nic_words, render
-from harness.host.toolstack.xl_parse import parse_block_list, parse_list, parse_network_list
 from harness.host.xenstore import parse_tree
 from harness.lab import Firmware
+from harness.model import XenVersion
 from harness.simlab.xl.config import parse_cfg, parse_disk, parse_nic
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 MAC = "00:16:3e:0a:0b:0c"
 RANDOM = bytes(19)
+V417 = XenVersion(4, 17)
 
 
 # -- addresses
@@ -170,7 +172,7 @@ def test_a_configuration_says_what_was_meant(name, path, console, mac):
         max_memory_mib=1024,
     )
 
-    read = parse_cfg(render(spec), "test.cfg", RANDOM)
+    read = parse_cfg(render(spec, V417), "test.cfg", RANDOM, V417)
 
     assert (read.name, read.memory, read.maxmem, read.vcpus) == (name, 512, 1024, 2)
     assert read.serial_file == console
@@ -188,18 +190,19 @@ def test_a_configuration_says_what_was_meant(name, path, console, mac):
 @pytest.mark.parametrize("character", ['"', "\\", "\n", "\r", "\0", "\x1b"])
 def test_what_xl_cfg_cannot_carry_is_refused_before_xl_sees_it(character):
     with pytest.raises(ConfigurationError, match="cannot be written"):
-        render(DomainSpec(f"a{character}b", 512, 1, (), ()))
+        render(DomainSpec(f"a{character}b", 512, 1, (), ()), V417)
 
 
 def test_keys_of_the_template_win_as_they_are_written():
     spec = DomainSpec("a", 512, 1, (), (), extra={"vga": '"none"', "hdtype": '"ide"', "usb": "0"})
-    read = parse_cfg(render(spec), "test.cfg", RANDOM)
+    read = parse_cfg(render(spec, V417), "test.cfg", RANDOM, V417)
 
     assert (read.text("vga"), read.text("hdtype"), read.has_screen) == ("none", "ide", False)
 
 
 def test_a_uefi_guest_gets_its_firmware_and_a_crash_stays_to_be_looked_at():
-    read = parse_cfg(render(DomainSpec("a", 512, 1, (), (), firmware=Firmware.UEFI)), "test.cfg", RANDOM)
+    spec = DomainSpec("a", 512, 1, (), (), firmware=Firmware.UEFI)
+    read = parse_cfg(render(spec, V417), "test.cfg", RANDOM, V417)
 
     assert (read.text("bios"), read.text("on_crash")) == ("ovmf", "preserve")
 

@@ -15,13 +15,17 @@ from harness.host.domain import DiskSpec, DomainSpec, NicSpec
 from harness.host.toolstack.protocol import Fallback, NoSuchDomain
 from harness.host.toolstack.xl import XlToolstack
 from harness.lab import HostKind, HostSpec
+from harness.model import XenVersion
 
+V417 = XenVersion(4, 17)
 STAND_IN = "stand-in-4.17"
 MAC = "00:16:3e:00:00:77"
 
 
 def xl_on(table):
-    return XlToolstack(FakeShell(HostSpec("xen1", HostKind.SSH, "192.0.2.1"), {"rm": "", **table}))
+    return XlToolstack(
+        FakeShell(HostSpec("xen1", HostKind.SSH, "192.0.2.1"), {"rm": "", "ls": "", **table}), V417
+    )
 
 
 def sequence(*answers):
@@ -158,7 +162,7 @@ def test_a_configuration_lies_in_its_run_s_folder_only_while_it_is_needed():
         {"xl create": (1, "", "no\n"), "rm -f": ""},
     )
     with pytest.raises(CommandFailed):
-        XlToolstack(shell).create(DomainSpec("pvhck-run-7-1", 512, 1, (), ()))
+        XlToolstack(shell, V417).create(DomainSpec("pvhck-run-7-1", 512, 1, (), ()))
     path = "/srv/runs/run-7/pvhck-run-7-1.cfg"
     assert shell.asked == [f"put {path}", f"xl create {path}", f"rm -f {path}"]
     assert b'name = "pvhck-run-7-1"' in shell.files[path]
@@ -181,7 +185,7 @@ def dumping(sizes, complaint=""):
         yield SimpleNamespace(complaint=lambda: complaint)
 
     shell.stream = stream
-    return XlToolstack(shell)
+    return XlToolstack(shell, V417)
 
 
 def test_a_dump_is_whole_when_it_grows_no_more_though_xl_never_returns():
@@ -217,6 +221,7 @@ def test_a_qemu_that_would_die_of_cd_insert_is_told_by_its_monitor():
             f"{monitor} 'change ide-5632 \"/a b.iso\" raw'": "\n",
             f"{monitor} 'info block'": "ide-5632 (#block378): /a b.iso (raw, read-only)\n",
             f"{monitor} 'eject -f ide-5632'": "",
+            "xl list": recorded("xl-list"),
         }
     )
     xl.insert_cd("win1", "hdc", "/a b.iso")
@@ -227,11 +232,12 @@ def test_a_qemu_that_would_die_of_cd_insert_is_told_by_its_monitor():
 def test_a_cd_that_is_not_in_the_drive_afterwards_was_not_inserted():
     xl = xl_on(
         {
+            "xl list": recorded("xl-list"),
             "xl qemu-monitor-command": sequence(
                 (0, "7.2.22\n", ""),
                 (0, "Could not open '/none.iso'\n", ""),
                 (0, "ide-5632: [not inserted]\n", ""),
-            )
+            ),
         }
     )
     with pytest.raises(CommandFailed, match="Could not open"):
@@ -240,7 +246,8 @@ def test_a_cd_that_is_not_in_the_drive_afterwards_was_not_inserted():
 
 @pytest.mark.parametrize("answer", [(0, "8.2.2\n\n", ""), (1, "", "command not implemented\n")])
 def test_any_other_qemu_gets_its_cd_by_xl(answer):
-    xl = xl_on({"xl qemu-monitor-command": answer, "xl cd-insert": "", "xl cd-eject": ""})
+    table = {"xl qemu-monitor-command": answer, "xl cd-insert": "", "xl cd-eject": ""}
+    xl = xl_on({"xl list": recorded("xl-list"), **table})
     xl.insert_cd("win1", "hdc", "/a.iso")
     xl.eject_cd("win1", "hdc")
     assert "xl cd-insert win1 hdc /a.iso" in xl._shell.asked
@@ -268,7 +275,7 @@ def test_a_host_that_cannot_be_driven_says_why(answer, said):
 def test_the_toolstack_is_looked_for_once():
     host = make_host({"xl info": recorded("xl-info"), "mkdir": ""}, opened=False)
     assert host.toolstack is host.toolstack
-    assert shell_of(host).asked == ["xl info", "mkdir -p /srv/pvhck"]
+    assert shell_of(host).asked == ["xm info", "xl info", "mkdir -p /srv/pvhck"]
 
 
 def test_xenstore_that_cannot_be_read_is_not_taken_for_a_missing_node():

@@ -102,7 +102,8 @@ def test_logs_open_at_their_end(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["domains.txt", "xenstore.txt", "xenstore-backends.txt", "domain.json", "guest-devices.json"]
+    "name",
+    ["domains.txt", "xenstore.txt", "xenstore-backends.txt", "domain-config.txt", "guest-devices.json"],
 )
 def test_lists_and_descriptions_open_at_their_beginning(tmp_path: Path, name: str) -> None:
     assert not one_of(tmp_path, name, b"x").from_end

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Protocol
 
 from harness.errors import CommandFailed
 from harness.host.domain import DiskSpec, DomainSpec, NicSpec
@@ -18,6 +18,7 @@ from harness.model import ToolstackName, XenVersion
 
 __all__ = [
     "BlockDevice",
+    "Description",
     "DomainInfo",
     "Fallback",
     "HostInfo",
@@ -26,12 +27,17 @@ __all__ = [
     "RequestAnswer",
     "Toolstack",
     "Trigger",
+    "Unsupported",
     "VcpuInfo",
 ]
 
 
 class NoSuchDomain(CommandFailed):
     """The domain named is not there."""
+
+
+class Unsupported(CommandFailed):
+    """This toolstack, in this version, has no way to do that; nothing was tried."""
 
 
 class Fallback(StrEnum):
@@ -123,6 +129,20 @@ class NetworkDevice:
 
 
 @dataclass(frozen=True)
+class Description:
+    """The toolstack's full description of a domain: ``text`` as it printed it, the rest read from it.
+
+    ``disks`` are their names: hda, xvdb.
+    """
+
+    name: str
+    max_memory_mib: int
+    max_vcpus: int
+    disks: tuple[str, ...]
+    text: str
+
+
+@dataclass(frozen=True)
 class VcpuInfo:
     """A virtual CPU; ``cpu`` is None while it is off line."""
 
@@ -136,10 +156,12 @@ class Toolstack(Protocol):
     """One host's toolstack. Every method has a deadline of its own, scaled by the host's time factor.
 
     Methods raise ``NoSuchDomain`` for a domain that is not there, ``CommandFailed`` when the
-    toolstack says no, ``CommandTimedOut`` and ``HostUnreachable`` as the shell does.
+    toolstack says no, ``Unsupported`` when it never could, ``CommandTimedOut`` and
+    ``HostUnreachable`` as the shell does.
     """
 
     name: ToolstackName
+    restart_gap_s: float  # how old a domain has to be to restart itself: else xend takes it away
 
     def info(self) -> HostInfo:
         """The host's figures now."""
@@ -153,7 +175,7 @@ class Toolstack(Protocol):
     def find(self, name: str) -> DomainInfo | None:
         """One domain, None when it is not there."""
 
-    def config(self, name: str) -> Mapping[str, Any]:
+    def config(self, name: str) -> Description:
         """The toolstack's full description of a domain."""
 
     def create(self, spec: DomainSpec, *, paused: bool = False) -> DomainInfo:

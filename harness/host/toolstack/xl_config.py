@@ -6,20 +6,23 @@ from collections.abc import Iterable
 
 from harness.errors import ConfigurationError
 from harness.host.domain import DiskSpec, DomainSpec, NicSpec
+from harness.host.toolstack import quirks
+from harness.host.toolstack.legacy_disk import legacy_words
 from harness.lab import Firmware
+from harness.model import XenVersion
 
 __all__ = ["disk_spec", "nic_words", "render"]
 
 
-def render(spec: DomainSpec) -> str:
-    """The whole configuration file. Keys of ``spec.extra`` come last and so win.
+def render(spec: DomainSpec, version: XenVersion) -> str:
+    """The whole configuration file for xl of that version. Keys of ``spec.extra`` come last and so win.
 
     Raises:
         ConfigurationError: a value holds a character that the syntax cannot carry.
     """
     keys = {
         "name": _quoted(spec.name),
-        "type": _quoted("hvm"),
+        "type" if quirks.TYPE_KEY.holds(version) else "builder": _quoted("hvm"),
         "memory": str(spec.memory_mib),
         "maxmem": str(spec.max_memory_mib or spec.memory_mib),
         "vcpus": str(spec.vcpus),
@@ -29,19 +32,29 @@ def render(spec: DomainSpec) -> str:
         "viridian": "1",
         "usbdevice": _quoted("tablet") if spec.screen else None,
         "usb": "1" if spec.screen else "0",
-        "vga": _quoted("stdvga" if spec.screen else "none"),
+        **_graphics(spec, version),
         "vnc": "0",
         "serial": _quoted(f"file:{spec.console_log}") if spec.console_log else None,
         "on_poweroff": _quoted("destroy"),
         "on_reboot": _quoted("restart"),
         # a crash must stay to be looked at: destroy and restart lose the evidence
         "on_crash": _quoted("preserve"),
-        "disk": _list(disk_spec(disk) for disk in spec.disks),
+        "disk": _list(_disk(disk, version) for disk in spec.disks),
         "vif": _list(",".join(nic_words(nic)) for nic in spec.nics),
     }
     # extra values stand as written in hosts.ini: xl.cfg's own syntax
     keys |= dict(spec.extra)
     return "".join(f"{key} = {value}\n" for key, value in keys.items() if value is not None)
+
+
+def _graphics(spec: DomainSpec, version: XenVersion) -> dict[str, str]:
+    if quirks.VGA_KEY.holds(version):
+        return {"vga": _quoted("stdvga" if spec.screen else "none")}
+    return {"stdvga": "1"}  # there is no way to have none
+
+
+def _disk(disk: DiskSpec, version: XenVersion) -> str:
+    return disk_spec(disk) if quirks.DISK_WORDS.holds(version) else ",".join(legacy_words(disk))
 
 
 def disk_spec(disk: DiskSpec) -> str:

@@ -12,7 +12,17 @@ from dataclasses import dataclass
 
 from harness.model import XenVersion
 
-__all__ = ["BACKENDS", "DiskPaths", "DomainFacts", "NicPaths", "disk_nodes", "domain_nodes", "nic_nodes"]
+__all__ = [
+    "BACKENDS",
+    "DiskPaths",
+    "DomainFacts",
+    "NicPaths",
+    "Node",
+    "disk_nodes",
+    "domain_nodes",
+    "nic_nodes",
+    "tree",
+]
 
 BACKENDS = "/local/domain/0/backend"
 
@@ -39,7 +49,7 @@ class DomainFacts:
 
 @dataclass(frozen=True)
 class DiskPaths:
-    """A disk's place in xenstore; ``kind`` is qdisk (QEMU serves it) or vbd (blkback, a loop device)."""
+    """A disk's place in xenstore; ``kind`` is qdisk (QEMU serves it), vbd (blkback) or tap (blktap)."""
 
     domid: int
     number: int
@@ -164,8 +174,8 @@ def _guest_writable(version: XenVersion) -> Iterator[str]:
         yield from ("drivers", "feature", "attr")
     if version >= XenVersion(4, 14):
         yield "error"
-    # Written down for 4.8, not seen on 4.14, seen on 4.17 (facts/nested-xen.md); between them a guess.
-    if version >= XenVersion(4, 15):
+    # libxl_create.c of stable-4.8 and later; seen on 4.17
+    if version >= XenVersion(4, 8):
         yield from (f"control/feature-{name}" for name in ("poweroff", "reboot", "suspend", "s3", "s4"))
 
 
@@ -181,17 +191,17 @@ def _console(domid: int) -> dict[str, str]:
 
 def _keyboard(domid: int) -> Iterator[Node]:
     front, back = f"/local/domain/{domid}/device/vkbd/0", f"{BACKENDS}/vkbd/{domid}/0"
-    yield from _tree(front, {"backend": back, "backend-id": "0", "state": "1"}, f"n{domid},r0")
+    yield from tree(front, {"backend": back, "backend-id": "0", "state": "1"}, f"n{domid},r0")
     common = {"frontend": front, "frontend-id": str(domid), "online": "1"}
     extra = {"feature-abs-pointer": "1", "feature-raw-pointer": "1", "hotplug-status": "connected"}
-    yield from _tree(back, {**common, **extra, "state": "2"}, f"n0,r{domid}")
-    yield from _tree(f"/libxl/{domid}/device/vkbd/0", {**common, "backend": back, "state": "1"}, "n0")
+    yield from tree(back, {**common, **extra, "state": "2"}, f"n0,r{domid}")
+    yield from tree(f"/libxl/{domid}/device/vkbd/0", {**common, "backend": back, "state": "1"}, "n0")
 
 
 def disk_nodes(paths: DiskPaths, name: str, size: int, detail: dict[str, str]) -> Iterator[Node]:
     """Nodes of a disk. ``detail`` holds params, mode, device-type and, with a loop device, node."""
     domid, device_type = paths.domid, detail["device-type"]
-    yield from _tree(
+    yield from tree(
         paths.frontend,
         {
             "backend": paths.backend,
@@ -245,8 +255,8 @@ def disk_nodes(paths: DiskPaths, name: str, size: int, detail: dict[str, str]) -
             "physical-device-path": detail["node"],
             "physical-sector-size": "512",
         }
-    yield from _tree(paths.backend, common | served, f"n0,r{domid}")
-    yield from _tree(paths.libxl, {"backend": paths.backend, **common}, "n0")
+    yield from tree(paths.backend, common | served, f"n0,r{domid}")
+    yield from tree(paths.libxl, {"backend": paths.backend, **common}, "n0")
 
 
 def nic_nodes(paths: NicPaths, mac: str, bridge: str, *, emulated: bool) -> Iterator[Node]:
@@ -260,7 +270,7 @@ def nic_nodes(paths: NicPaths, mac: str, bridge: str, *, emulated: bool) -> Iter
         "state": "1",
         "trusted": "1",
     }
-    yield from _tree(paths.frontend, front, f"n{domid},r0")
+    yield from tree(paths.frontend, front, f"n{domid},r0")
     yield f"{paths.frontend}/mtu", "1500", f"n0,r{domid}"
     common = {
         "bridge": bridge,
@@ -293,12 +303,13 @@ def nic_nodes(paths: NicPaths, mac: str, bridge: str, *, emulated: bool) -> Iter
         "multi-queue-max-queues": "2",
         "state": "2",
     }
-    yield from _tree(paths.backend, common | served, f"n0,r{domid}")
+    yield from tree(paths.backend, common | served, f"n0,r{domid}")
     notes = {"backend": paths.backend, **common, "hotplug-status": "", "state": "1"}
-    yield from _tree(paths.libxl, notes, "n0")
+    yield from tree(paths.libxl, notes, "n0")
 
 
-def _tree(root: str, values: dict[str, str], permissions: str) -> Iterator[Node]:
+def tree(root: str, values: dict[str, str], permissions: str) -> Iterator[Node]:
+    """A folder and its values, all with the same permissions."""
     yield root, "", permissions
     for name, value in values.items():
         yield f"{root}/{name}", value, permissions

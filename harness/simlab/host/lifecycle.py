@@ -13,6 +13,7 @@ from harness.simlab.host.backends import serve_frontends
 from harness.simlab.host.domain import Domain, HostMachine
 from harness.simlab.host.layout import BACKENDS, DomainFacts, domain_nodes
 from harness.simlab.host.vdev import parse_vdev
+from harness.simlab.host.xend_layout import XEND_LOG, xend_domain_nodes
 from harness.simlab.machine import SimulatedGuest, StopReason
 from harness.simlab.xl.config import DomainConfig
 
@@ -32,6 +33,7 @@ _ACTION_KEYS = {
     StopReason.REBOOT: ("on_reboot", "restart"),
     StopReason.CRASH: ("on_crash", "destroy"),
 }  # xl.cfg(5)
+_MINIMUM_RESTART_S = 60  # XendConstants.py
 _FUDGE_KIB = 1024  # libxl_internal.h: a domain that starts ballooned has its target a MiB lower
 
 
@@ -65,7 +67,10 @@ class Lifecycle:
         """A new domain, paused; all it needs has been looked for."""
         guest = self._host.guest_for(config)
         fudge = _FUDGE_KIB if config.maxmem > config.memory else 0
-        target = (config.memory - config.videoram) * 1024 - fudge
+        # xend takes nothing off for the screen (XendDomainInfo.py, _storeDomDetails)
+        video = 0 if self._host.xend else config.videoram
+        fudge = 0 if self._host.xend else fudge
+        target = (config.memory - video) * 1024 - fudge
         memory = config.memory * 1024 - fudge
         return self._build(Domain(config, domid, guest, memory, memory, config.vcpus), target)
 
@@ -91,8 +96,8 @@ class Lifecycle:
     def pause(self, domain: Domain) -> None:
         """Stop a domain's processors."""
         with self._host.hypervisor.lock:
-            # counted since 4.5
-            domain.pauses = domain.pauses + 1 if self._host.version >= XenVersion(4, 5) else 1
+            # counted since 4.2 (xen/common/domain.c, domain_pause_by_systemcontroller)
+            domain.pauses = domain.pauses + 1 if self._host.version >= XenVersion(4, 2) else 1
         if domain.guest is not None and domain.started:
             domain.guest.pause_changed()
 
@@ -210,7 +215,8 @@ class Lifecycle:
             version=host.version,
         )
         host.hypervisor.add(domain)
-        for path, value, permissions in domain_nodes(facts):
+        nodes = xend_domain_nodes if host.xend else domain_nodes
+        for path, value, permissions in nodes(facts):
             host.store.put(path, value, permissions)
         for disk in config.disks:
             vdev = parse_vdev(disk.vdev)
@@ -233,12 +239,15 @@ class Lifecycle:
         if not action.endswith("restart"):
             self._log(domain, "Done. Exiting now")
             return
+        if self._host.xend and self._host.age_s(domain) < _MINIMUM_RESTART_S:
+            self._log(domain, f"VM {domain.name} restarting too fast. Refusing to restart to avoid loops.")
+            return
         self._log(domain, "Done. Rebooting now")
         config = domain.config
         again = Domain(
             config, self._host.hypervisor.new_domid(), domain.guest, domain.limit, domain.limit, config.vcpus
         )
-        target = domain.limit - domain.videoram
+        target = domain.limit - (0 if self._host.xend else domain.videoram)
         self.unpause(self._build(again, target))
 
     @staticmethod
@@ -258,7 +267,8 @@ class Lifecycle:
         for kind in host.store.children(BACKENDS):
             if host.store.exists(f"{BACKENDS}/{kind}/{domain.domid}"):
                 host.store.remove(f"{BACKENDS}/{kind}/{domain.domid}")
-        for path in (domain.root, f"/libxl/{domain.domid}", f"/vm/{domain.config.uuid}"):
+        notes = () if host.xend else (f"/libxl/{domain.domid}",)
+        for path in (domain.root, *notes, f"/vm/{domain.config.uuid}"):
             host.store.remove(path)
         host.store.announce("@releaseDomain")
         # a guess at all that QEMU has to say
@@ -266,7 +276,8 @@ class Lifecycle:
         return True
 
     def _log(self, domain: Domain, line: str) -> None:
-        self._host.files.append(f"/var/log/xen/xl-{domain.name}.log", f"{line}\n")
+        log = XEND_LOG if self._host.xend else f"/var/log/xen/xl-{domain.name}.log"
+        self._host.files.append(log, f"{line}\n")
 
 
 def _model_log(domain: Domain) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from harness.simlab.host.domain import Domain, DomainDisk, DomainNic
 from harness.simlab.host.layout import DiskPaths, NicPaths, disk_nodes, nic_nodes
 from harness.simlab.host.vdev import Vdev
+from harness.simlab.host.xend_layout import xend_disk_nodes, xend_nic_nodes
 from harness.simlab.xl.config import DiskConfig, NicConfig
 
 if TYPE_CHECKING:
@@ -30,20 +31,23 @@ class Plug:
         """Put a disk in. Its file is there; only disks a domain is made with are emulated too."""
         host = self._host
         # raw files go through a loop device, QEMU serves all else: xen-4.17/xenstore-ls-f-backend-2disks.txt
-        kind = "vbd" if config.path and config.image_format == "raw" and not config.cdrom else "qdisk"
+        raw = bool(config.path) and config.image_format == "raw" and not config.cdrom
+        kind = "vbd" if raw or (host.xend and config.image_format == "raw") else host.image_backend
         paths = DiskPaths(domain.domid, vdev.number, kind)
-        loop = host.loops.attach(config.path) if kind == "vbd" else ""
+        loop = host.loops.attach(config.path) if raw else ""
         disk = DomainDisk(config, vdev, paths, at_boot and vdev.can_emulate, loop)
         size = host.files.images.of(host.files.real(config.path)).virtual_size if config.path else 0
         detail = {
             "params": config.path if kind == "vbd" else _params(config),
+            "domain": domain.name,
             "mode": "r" if config.read_only else "w",
             "device-type": "cdrom" if config.cdrom else "disk",
             "node": loop,
         }
         with host.hypervisor.lock:
             domain.disks[vdev.number] = disk
-        for path, value, permissions in disk_nodes(paths, vdev.name, size, detail):
+        nodes = xend_disk_nodes if host.xend else disk_nodes
+        for path, value, permissions in nodes(paths, vdev.name, size, detail):
             host.store.put(path, value, permissions)
 
     def drop_disk(self, domain: Domain, disk: DomainDisk) -> None:
@@ -58,8 +62,9 @@ class Plug:
         config = replace(disk.config, path=path)
         with self._host.hypervisor.lock:
             domain.disks[disk.vdev.number] = replace(disk, config=config)
-        for folder in (disk.paths.backend, disk.paths.libxl):
-            self._host.store.write(f"{folder}/params", _params(config))
+        params = config.path if self._host.xend else _params(config)
+        for folder in (disk.paths.backend,) if self._host.xend else (disk.paths.backend, disk.paths.libxl):
+            self._host.store.write(f"{folder}/params", params)
         if domain.guest is not None:
             domain.guest.devices_changed()
 
@@ -71,7 +76,11 @@ class Plug:
         nic = DomainNic(config, index, paths, at_boot and config.model is not None)
         with self._host.hypervisor.lock:
             domain.nics[index] = nic
-        nodes = nic_nodes(paths, config.mac, config.bridge, emulated=config.model is not None)
+        nodes = (
+            xend_nic_nodes(paths, config.mac, config.bridge, domain=domain.name)
+            if self._host.xend
+            else nic_nodes(paths, config.mac, config.bridge, emulated=config.model is not None)
+        )
         for path, value, permissions in nodes:
             self._host.store.put(path, value, permissions)
         return nic

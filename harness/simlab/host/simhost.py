@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.lab import HostSpec
-from harness.model import XenVersion
+from harness.model import ToolstackName, XenVersion
 from harness.simlab.clock import Clock, Pace
 from harness.simlab.faults import FaultKind, FaultScope, parse_faults
+from harness.simlab.host.domain import Domain
 from harness.simlab.host.files import HostFiles
 from harness.simlab.host.hypervisor import Hypervisor
 from harness.simlab.host.leases import AddressRange, Leases
@@ -21,10 +23,14 @@ from harness.simlab.host.loops import Loops
 from harness.simlab.host.plug import Plug
 from harness.simlab.host.ports import Ports
 from harness.simlab.host.store import Store
+from harness.simlab.host.xend_layout import XEND_LOG
 from harness.simlab.machine import SimulatedGuest
 from harness.simlab.xl.config import DomainConfig
 
 __all__ = ["GuestMaker", "LabParts", "SimHost"]
+
+# xend refuses to restart what is younger than a minute: here a minute of its clock has to pass quickly.
+_XEND_HASTE = 1000
 
 # Makes the guest of a template, as it finds its disk.
 GuestMaker = Callable[[str], SimulatedGuest]
@@ -48,6 +54,8 @@ class SimHost:
         self.spec = spec
         self.name = spec.name
         self.version = spec.xen or XenVersion(4, 17)
+        # before 4.1 there is nothing else; from 4.5 on it is no more
+        self.xend = spec.toolstack is ToolstackName.XM or self.version < XenVersion(4, 1)
         self.clock = parts.clock
         self.pace = parts.pace
         self.faults = parse_faults(spec.faults, FaultScope.HOST, f"host {spec.name}")
@@ -68,9 +76,21 @@ class SimHost:
         self.lifecycle = Lifecycle(self)
         self.bridges = frozenset({spec.bridge})
         self.files.real(f"/sys/class/net/{spec.bridge}/bridge").mkdir(parents=True, exist_ok=True)
+        if self.xend:
+            self.files.write("/var/lock/subsys/xend", "")
+            self.files.write(XEND_LOG, "")
         self._parts = parts
         self._dice = random.Random(self._number("dice"))  # noqa: S311  # the same for the same seed
         self._dice_lock = threading.Lock()
+
+    @property
+    def image_backend(self) -> str:
+        """Who serves a disk that is no raw file: QEMU, or blktap where xend is in charge."""
+        return "tap" if self.xend else "qdisk"
+
+    def age_s(self, domain: Domain) -> int:
+        """How long a domain has been there, as this host's toolstack counts it."""
+        return int((time.time() - domain.made_at) * (_XEND_HASTE if self.xend else 1))
 
     def random_bytes(self, count: int) -> bytes:
         """Bytes that are the same in each run with this seed."""

@@ -7,6 +7,8 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from harness.model import XenVersion
+
 __all__ = [
     "CfgSyntaxError",
     "DiskConfig",
@@ -14,7 +16,9 @@ __all__ = [
     "NicConfig",
     "parse_cfg",
     "parse_disk",
+    "parse_legacy_disk",
     "parse_nic",
+    "read_disk",
 ]
 
 Value = str | int | list[str]
@@ -25,6 +29,8 @@ _TOKEN = re.compile(
     re.VERBOSE,
 )
 _DISK_KEYS = {"format", "vdev", "access", "target", "devtype", "backendtype", "script", "direct-io-safe"}
+_KEY_SINCE = {"type": XenVersion(4, 10), "vga": XenVersion(4, 3)}
+_DISK_WORDS = XenVersion(4, 2)
 _FORMATS = {"raw", "qcow", "qcow2", "vhd", "qed", "empty"}
 
 
@@ -73,6 +79,11 @@ class DomainConfig:
         return value if isinstance(value, str) else str(value)
 
     @property
+    def hvm(self) -> bool:
+        """Whether it is a full virtual machine."""
+        return self.text("type", self.text("builder")) == "hvm"
+
+    @property
     def serial_file(self) -> str:
         """The file the serial port is written to, "" if it is none."""
         serial = self.text("serial")
@@ -84,13 +95,19 @@ class DomainConfig:
         return self.text("vga", "cirrus") != "none"
 
 
-def parse_cfg(text: str, path: str, random_bytes: bytes) -> DomainConfig:
+def parse_cfg(text: str, path: str, random_bytes: bytes, version: XenVersion) -> DomainConfig:
     """A configuration file. ``random_bytes`` (16 and 3) make what it leaves out: UUID and MACs.
+
+    Keys that xl of that version does not know yet mean nothing to it.
 
     Raises:
         CfgSyntaxError: with xl's words on stderr (recorded: xen-4.17/err-create-syntax.txt).
     """
-    keys = _parse_keys(text, path)
+    keys = {
+        key: value
+        for key, value in _parse_keys(text, path).items()
+        if version >= _KEY_SINCE.get(key, version)
+    }
     memory = _number(keys, "memory", 128)
     videoram = 0 if keys.get("vga") == "none" else 16  # xl.cfg(5): default of stdvga with upstream QEMU
     nics = _words(keys, "vif")
@@ -100,10 +117,39 @@ def parse_cfg(text: str, path: str, random_bytes: bytes) -> DomainConfig:
         memory=memory,
         maxmem=_number(keys, "maxmem", memory),
         vcpus=_number(keys, "vcpus", 1),
-        disks=tuple(parse_disk(word) for word in _words(keys, "disk")),
+        disks=tuple(read_disk(word, version) for word in _words(keys, "disk")),
         nics=tuple(parse_nic(word.split(","), random_bytes[16:19]) for word in nics),
         videoram=videoram,
         keys=keys,
+    )
+
+
+def read_disk(text: str, version: XenVersion) -> DiskConfig:
+    """A disk as xl of that version reads it."""
+    return parse_disk(text) if version >= _DISK_WORDS else parse_legacy_disk(text)
+
+
+def parse_legacy_disk(text: str) -> DiskConfig:
+    """A disk as xend and xl 4.1 read it: TYPE:PATH,NAME[:cdrom],r or w; without a type an empty drive.
+
+    Raises:
+        CfgSyntaxError: with the words of xl 4.1 (libxl/xl_cmdimpl.c, parse_disk_config).
+    """
+    behind, _, rest = text.partition(",")
+    vdev, _, mode = rest.partition(",")
+    kind, colon, path = behind.partition(":")
+    if behind and (not colon or kind not in {"phy", "file", "tap", "tap2"}):
+        raise CfgSyntaxError(f"Unknown disk type: {kind}")
+    image_format = "raw"
+    if kind in {"tap", "tap2"}:
+        image_format, _, path = path.partition(":")
+    name, _, device_type = vdev.partition(":")
+    return DiskConfig(
+        path=path,
+        vdev=name.removeprefix("ioemu:"),
+        image_format="raw" if image_format == "aio" else image_format,
+        read_only=device_type == "cdrom" or not mode.startswith("w"),
+        cdrom=device_type == "cdrom",
     )
 
 

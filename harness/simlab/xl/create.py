@@ -28,9 +28,11 @@ def _create(process: Process, options: Options) -> int:
     if not options.has("-q", "--quiet"):
         process.err(f"Parsing config from {path}\n")
     try:
-        config = parse_cfg(text, path, process.host.random_bytes(_RANDOM_BYTES))
+        config = parse_cfg(text, path, process.host.random_bytes(_RANDOM_BYTES), process.host.version)
     except CfgSyntaxError as error:
         raise CommandError(f"{error}\nFailed to parse config: Invalid argument\n") from error
+    if not config.hvm:
+        raise CommandError("No kernel specified\n", _FAILED)  # a guess at the words: it would be a PV guest
     make = process.host.lifecycle.create
     domain = build_domain(process, config, lambda domid: make(config, domid))
     if not options.has("-p"):

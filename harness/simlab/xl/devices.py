@@ -7,9 +7,9 @@ from harness.simlab.commands.options import Options
 from harness.simlab.host.domain import Domain, DomainDisk
 from harness.simlab.host.vdev import Vdev, parse_vdev
 from harness.simlab.shell.process import CommandError, Process
-from harness.simlab.xl.config import parse_disk, parse_nic
+from harness.simlab.xl.config import CfgSyntaxError, parse_nic, read_disk
 from harness.simlab.xl.create import disk_problem, failed_bridge_script
-from harness.simlab.xl.table import XlCommand, find_domain, libxl_error
+from harness.simlab.xl.table import LibxlFailure, XlCommand, find_domain, libxl_error
 
 __all__ = ["COMMANDS"]
 
@@ -39,16 +39,19 @@ def _block_attach(process: Process, options: Options) -> int:
     domain = process.host.hypervisor.find(word)
     if domain is None:
         raise CommandError(f"{word} is an invalid domain identifier\n")
-    config = parse_disk(",".join(specs))
+    try:
+        config = read_disk(",".join(specs), process.host.version)
+    except CfgSyntaxError as error:
+        raise CommandError(f"Error: {error}\n") from error
     vdev = parse_vdev(config.vdev)
     problem = disk_problem(process, config)
     if vdev is None or problem:
-        raise CommandError(
+        raise LibxlFailure(
             f"{problem}{libxl_error(_COMPLETE, 'unable to add device')}libxl_device_disk_add failed.\n"
         )
     if vdev.number in domain.disks:
         place = "libxl_disk.c:343:device_disk_add"
-        raise CommandError(
+        raise LibxlFailure(
             libxl_error(place, "device already exists in xenstore", domain.domid)
             + libxl_error(_COMPLETE, "unable to add device")
             + "libxl_device_disk_add failed.\n"
@@ -69,7 +72,7 @@ def _block_detach(process: Process, options: Options) -> int:
     if not let_go and not options.has("-f", "--force") and process.host.version >= XenVersion(4, 15):
         # since 4.15 a disk that the guest keeps stays (facts/pv-drivers.md 2.5)
         kept = f"unable to remove device with path {disk.paths.backend} - rc -9"
-        raise CommandError(
+        raise LibxlFailure(
             libxl_error("libxl_device.c:1183:device_backend_callback", kept, domain.domid)
             + libxl_error(_COMPLETE, f"Unable to remove vbd with id {disk.vdev.number}", domain.domid)
             + "libxl_device_disk_safe_remove failed.\n"
@@ -151,10 +154,14 @@ def _network_detach(process: Process, options: Options) -> int:
 
 def _cd_insert(process: Process, options: Options) -> int:
     word, name, path = options.words[:3]
-    path = path.removeprefix("file:")
     domain = find_domain(process, word)
+    if process.host.version < XenVersion(4, 2) and not path.startswith(("file:", "phy:")):
+        raise LibxlFailure(f"Unknown disk type: {path}\nformat error\n")
+    path = path.removeprefix("file:")
     if not process.host.files.real(path).is_file():
-        raise CommandError(f"Cannot stat file: {path}\n")
+        if process.host.version < XenVersion(4, 3):
+            return 0  # any path will do, and nobody says a word
+        raise LibxlFailure(f"Cannot stat file: {path}\n")
     process.host.plug.change_cd(domain, _drive(domain, name), path)
     return 0
 
@@ -171,7 +178,7 @@ def _drive(domain: Domain, name: str) -> DomainDisk:
     disk = domain.disks.get(vdev.number) if vdev else None
     if disk is None or not disk.config.cdrom:
         # a guess at the words
-        raise CommandError(
+        raise LibxlFailure(
             libxl_error("libxl_disk.c:829:libxl_cdrom_insert", "Virtual device not found", domain.domid)
         )
     return disk

@@ -7,10 +7,11 @@ from harness.simlab.commands.options import Options
 from harness.simlab.host.domain import Domain
 from harness.simlab.machine import StopReason
 from harness.simlab.shell.process import CommandError, Process
-from harness.simlab.xl.table import XlCommand, find_domain, libxl_error
+from harness.simlab.xl.table import XlCommand, exit_minus_one, find_domain, libxl_error
 
 __all__ = ["COMMANDS", "request_stop"]
 
+_ACPI_SINCE = XenVersion(4, 2)
 _NO_PARAVIRT, _TIMED_OUT, _FAILED = -10, -9, -3
 _CODES = {StopReason.POWEROFF: 0, StopReason.REBOOT: 1, StopReason.SUSPEND: 2, StopReason.CRASH: 3}
 
@@ -24,7 +25,7 @@ def _destroy(process: Process, options: Options) -> int:
         # measured (facts/nested-xen.md): it is going down by itself; the line's place is a guess
         place = "libxl_dm.c:3140:kill_device_model"
         words = libxl_error(place, "Device Model already exited", domain.domid)
-        raise CommandError(f"{words}destroy failed (rc={_FAILED})\n")
+        raise CommandError(f"{words}destroy failed (rc={_FAILED})\n", exit_minus_one(process))
     process.host.lifecycle.destroy(domain)
     return 0
 
@@ -57,10 +58,14 @@ def _stop(process: Process, options: Options, verb: str) -> int:
     everything = options.has("-a", "--all")
     if not options.words and not everything:
         raise CommandError("You must specify -a or a domain id.\n\n")
+    fallback = options.has("-F")
+    if fallback and process.host.version < _ACPI_SINCE:
+        process.err("option `F' not supported.\n")  # it says so, and goes on
+        fallback = False
     hypervisor = process.host.hypervisor
     domains = list(hypervisor.domains()) if everything else [find_domain(process, options.words[0])]
     for domain in domains:
-        _request(process, domain, verb, fallback=options.has("-F"))
+        _request(process, domain, verb, fallback=fallback)
     if options.has("-w", "--wait"):
         process.err(f"Waiting for {len(domains)} domains\n")
         process.on_kill(hypervisor.wake)
@@ -70,18 +75,24 @@ def _stop(process: Process, options: Options, verb: str) -> int:
 
 
 def _request(process: Process, domain: Domain, verb: str, *, fallback: bool) -> None:
-    process.err(f"{'Rebooting' if verb == 'reboot' else 'Shutting down'} domain {domain.domid}\n")
+    if process.host.version >= XenVersion(4, 3):
+        process.err(f"{'Rebooting' if verb == 'reboot' else 'Shutting down'} domain {domain.domid}\n")
     if domain.callback:
         if not request_stop(process, domain, "poweroff" if verb == "shutdown" else "reboot"):
             place, text = "libxl_domain.c:854:pvcontrol_cb", "guest didn't acknowledge control request: -9"
             raise CommandError(libxl_error(place, text) + f"{verb} failed (rc={_TIMED_OUT})\n")
         return
+    if process.host.version < _ACPI_SINCE:
+        text = "HVM domain without PV drivers: graceful shutdown not possible, use destroy"
+        words = libxl_error("libxl.c:552:libxl_domain_shutdown", text)
+        raise CommandError(f"{words}{verb} failed (rc={_FAILED})\n", exit_minus_one(process))
     event, external = ("power", "shutdown") if verb == "shutdown" else ("reset", "reboot")
     if not fallback:
         raise CommandError(
             f"PV control interface not available: external graceful {external} not possible.\n"
             f'Use "-F" to fallback to ACPI {event} event.\n'
-            f"{verb} failed (rc={_NO_PARAVIRT})\n"
+            f"{verb} failed (rc={_NO_PARAVIRT})\n",
+            exit_minus_one(process),
         )
     button = f"{event} button"
     process.err(f"PV control interface not available: sending ACPI {button} event.\n")
@@ -89,7 +100,7 @@ def _request(process: Process, domain: Domain, verb: str, *, fallback: bool) -> 
         # recorded: stand-in-4.17/nopv-reboot-F.txt
         place = "libxl_domain.c:2207:libxl_send_trigger"
         words = libxl_error(place, "Send trigger 'reset' failed: Function not implemented", domain.domid)
-        raise CommandError(f"{words}{verb} failed (rc={_FAILED})\n")
+        raise CommandError(f"{words}{verb} failed (rc={_FAILED})\n", exit_minus_one(process))
     if domain.guest is not None and domain.started:
         domain.guest.press_power()
 

@@ -12,19 +12,22 @@ from harness.simlab.host.hypervisor import DOM0_KIB, DOM0_VCPUS
 from harness.simlab.machine import StopReason
 from harness.simlab.shell.process import CommandError, Process
 from harness.simlab.xl.describe import describe
+from harness.simlab.xl.describe_sxp import describe_sxp
 from harness.simlab.xl.table import XlCommand, find_domain
 
 __all__ = ["COMMANDS"]
 
 _CODES = {StopReason.POWEROFF: 0, StopReason.REBOOT: 1, StopReason.SUSPEND: 2, StopReason.CRASH: 3}
 _DOM0_UUID = "00000000-0000-0000-0000-000000000000"
+_JSON = XenVersion(4, 2)
 _EXTRA = {XenVersion(4, 17): ".5"}
 
 
 def _list(process: Process, options: Options) -> int:
     domains = _chosen(process, options)
     if options.has("-l", "--long"):
-        process.out(describe(process.host, domains))
+        show = describe if process.host.version >= _JSON else describe_sxp
+        process.out(show(process.host, domains))
         return 0
     verbose = options.has("-v", "--verbose")
     dom0_cpu = process.host.hypervisor.pass_cpu_time()

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 
-from harness.model import XenVersion
 from harness.simlab.commands.options import Options
 from harness.simlab.shell.process import CommandError, Process
-from harness.simlab.xl.table import XlCommand, find_domain, libxl_error
+from harness.simlab.xl.table import LibxlFailure, XlCommand, find_domain, libxl_error
 
 __all__ = ["COMMANDS"]
 
@@ -29,12 +28,10 @@ def _mem_set(process: Process, options: Options) -> int:
     kib = _read_kib(size)
     if kib > domain.maxmem:
         text = "memory_dynamic_max must be less than or equal to memory_static_max\n"
-        process.err(
+        raise LibxlFailure(
             libxl_error("libxl_mem.c:278:libxl_set_memory_target", text, domain.domid)
             + f"cannot set domid {domain.domid} dynamic max memory to : {size}\n"
         )
-        # up to 4.6 xl said so and exited 0 (facts/xen-peers.md 2.6)
-        return 0 if process.host.version <= XenVersion(4, 6) else 1
     with process.host.hypervisor.lock:
         domain.limit = kib
     process.host.store.write(f"{domain.root}/memory/target", str(max(kib - domain.videoram, 0)))
@@ -63,7 +60,7 @@ def _vcpu_set(process: Process, options: Options) -> int:
     most = domain.config.vcpus
     if not 1 <= int(count) <= most:
         text = f"Requested {count} VCPUs, however maxcpus is {most}!:"
-        raise CommandError(
+        raise LibxlFailure(
             libxl_error("libxl_sched.c:128:libxl_set_vcpuonline", text, domain.domid)
             + f"libxl_set_vcpuonline failed domid={domain.domid} max_vcpus={count}, rc: -6\n"
         )

@@ -141,7 +141,11 @@ COMMANDS: dict[str, XlCommand] = {
     ),
     "dump-core": XlCommand(_dump_core, 2, "<Domain> <filename>", "Core dump a domain"),
     "qemu-monitor-command": XlCommand(
-        _monitor, 2, "<Domain> <Command>", "Issue a qemu monitor command to the device model of a domain"
+        _monitor,
+        2,
+        "<Domain> <Command>",
+        "Issue a qemu monitor command to the device model of a domain",
+        since=XenVersion(4, 8),
     ),
     "sysrq": XlCommand(_sysrq, 2, "<Domain> <letter>", "Send a sysrq to a domain"),
     "trigger": XlCommand(

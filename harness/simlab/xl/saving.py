@@ -12,7 +12,7 @@ from harness.simlab.xl.create import build_domain
 from harness.simlab.xl.life import request_stop
 from harness.simlab.xl.table import XlCommand, find_domain, libxl_error
 
-__all__ = ["COMMANDS"]
+__all__ = ["COMMANDS", "suspend"]
 
 _MAGIC = "Xen saved domain, xl format\n \0 \r"  # xl_vmcontrol.c; what follows is ours
 _FRAMES = 1044480
@@ -26,7 +26,12 @@ def _save(process: Process, options: Options) -> int:
     domain, path = find_domain(process, options.words[0]), options.words[1]
     process.err(f"Saving to {path} new xl format (info 0x3/0x0/1565)\n")
     process.err(f"xc: info: Saving domain {domain.domid}, type x86 HVM\n")
-    _suspend(process, domain)
+    if not suspend(process, domain):
+        place = "libxl_dom_suspend.c:377:suspend_common_wait_guest_timeout"
+        words = libxl_error(place, "guest did not suspend, timed out", domain.domid)
+        raise CommandError(f"{words}Failed to save domain, resuming domain\n")  # a guess at the words
+    if domain.gone or not domain.suspended:
+        raise CommandError(libxl_error("libxl_dom_save.c:95:save", "the domain has stopped", domain.domid))
     token = process.host.random_bytes(16).hex()
     try:
         process.host.files.check_room(path)
@@ -47,8 +52,11 @@ def _save(process: Process, options: Options) -> int:
     return 0
 
 
-def _suspend(process: Process, domain: Domain) -> None:
-    """With PV drivers the guest is asked; without, it is just stopped (facts/pv-drivers.md 2.5)."""
+def suspend(process: Process, domain: Domain) -> bool:
+    """Stop a domain to be saved; False if its guest was asked and did not do it.
+
+    With PV drivers the guest is asked; without, it is just stopped (facts/pv-drivers.md 2.5).
+    """
     if domain.callback and domain.runs:
         agreed = request_stop(process, domain, "suspend")
         limit = process.host.pace.of(process.host.pace.acknowledge_limit)
@@ -57,13 +65,10 @@ def _suspend(process: Process, domain: Domain) -> None:
             lambda: domain.shutdown is StopReason.SUSPEND or domain.gone, limit
         ):
             process.host.store.write(f"{domain.root}/control/shutdown", "")
-            place = "libxl_dom_suspend.c:377:suspend_common_wait_guest_timeout"
-            words = libxl_error(place, "guest did not suspend, timed out", domain.domid)
-            raise CommandError(f"{words}Failed to save domain, resuming domain\n")  # a guess at the words
+            return False
     if domain.shutdown in {None, StopReason.SUSPEND} and not domain.gone:
         process.host.lifecycle.suspend(domain)
-        return
-    raise CommandError(libxl_error("libxl_dom_save.c:95:save", "the domain has stopped", domain.domid))
+    return True
 
 
 def _restore(process: Process, options: Options) -> int:

@@ -1,4 +1,7 @@
-"""xl itself: its global options, its table of commands, its usage messages (tools/xl/xl.c, xl_utils.c)."""
+"""xl itself: its global options, its table of commands, its usage messages (tools/xl/xl.c, xl_utils.c).
+
+What differs between versions was read from the branches stable-4.1 to stable-4.20 of Xen's repository.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,30 @@ import getopt
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from harness.model import XenVersion
 from harness.simlab.commands.options import Options
 from harness.simlab.faults import FaultKind
 from harness.simlab.host.domain import Domain
 from harness.simlab.shell.process import Command, CommandError, Process
 
-__all__ = ["XlCommand", "find_domain", "libxl_error", "make_xl"]
+__all__ = ["LibxlFailure", "XlCommand", "exit_minus_one", "find_domain", "libxl_error", "make_xl"]
+
+# The first xl whose exit code tells of libxl's failure; before, it is 0.
+_HONEST = {
+    "block-detach": XenVersion(4, 2),
+    "cd-eject": XenVersion(4, 3),
+    "block-attach": XenVersion(4, 5),
+    "cd-insert": XenVersion(4, 7),
+    "mem-set": XenVersion(4, 7),
+    "vcpu-set": XenVersion(4, 7),
+}
+_OLDEST = XenVersion(4, 1)
+_EXIT_FAILURE = XenVersion(4, 7)  # before, exit(-1) and exit(2) where it is 1 now
+_BESIDE_XEND = XenVersion(4, 2)
+
+
+class LibxlFailure(CommandError):
+    """libxl said no; whether the exit code tells depends on the command and the version."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +51,7 @@ class XlCommand:
     long: tuple[str, ...] = ()
     options: str = ""
     dry_run: bool = False
+    since: XenVersion = _OLDEST
 
     def help(self, name: str) -> str:
         """What ``xl NAME -h`` prints."""
@@ -52,14 +74,32 @@ def make_xl(table: Mapping[str, XlCommand]) -> Command:
         if not words:
             process.out("Usage: xl [-vtTfN] <subcommand> [args]\n\n")
             return 1
+        if process.host.xend and process.host.version >= _BESIDE_XEND:
+            raise CommandError(
+                "xend is running, which may cause unpredictable results when using\n"
+                "this xl command.  Please shut down xend before continuing.\n\n"
+                "(This check can be overridden with the -f option.)\n"
+            )
         name, *rest = words
         _play_faults(process, name)
         command = table.get(name)
-        if command is None:
+        if command is None or process.host.version < command.since:
             raise CommandError("command not implemented\n")
-        return command.run(process, _options(process, name, command, rest))
+        options = _options(process, name, command, rest)
+        try:
+            return command.run(process, options)
+        except LibxlFailure as error:
+            if process.host.version >= _HONEST.get(name, process.host.version):
+                raise
+            process.err(error.words)
+            return 0
 
     return xl
+
+
+def exit_minus_one(process: Process) -> int:
+    """What a shell sees of a failed command: 255 of exit(-1) until 4.6, since then 1."""
+    return 1 if process.host.version >= _EXIT_FAILURE else 255
 
 
 def _play_faults(process: Process, name: str) -> None:
@@ -95,7 +135,8 @@ def find_domain(process: Process, word: str) -> Domain:
     """
     domain = process.host.hypervisor.find(word)
     if domain is None:
-        raise CommandError(f"{word} is an invalid domain identifier (rc=-6)\n")
+        rc = 1 if process.host.version >= _EXIT_FAILURE else 2
+        raise CommandError(f"{word} is an invalid domain identifier (rc=-6)\n", rc)
     return domain
 
 

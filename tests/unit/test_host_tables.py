@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import OutputNotUnderstood
-from harness.host.toolstack.xl_parse import (
+from harness.host.toolstack.tables import (
     parse_block_list,
-    parse_config,
     parse_info,
+    parse_json_description,
     parse_list,
     parse_network_list,
     parse_uptime,
@@ -103,9 +103,11 @@ def test_the_host_s_figures_are_read() -> None:
 
 
 def test_a_guest_s_own_description_is_found_among_all() -> None:
-    config = parse_config(stdout_of("xl-list-l"), "win1")
+    described = parse_json_description(stdout_of("xl-list-l"), "win1")
 
-    assert config["b_info"]["max_memkb"] == 262144
+    assert (described.max_memory_mib, described.max_vcpus) == (256, 1)
+    assert described.disks == ("xvda",)
+    assert described.text == stdout_of("xl-list-l")
 
 
 def test_uptime_and_processors_are_read() -> None:

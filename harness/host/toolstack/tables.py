@@ -1,25 +1,35 @@
-"""What xl prints, read. Pure functions; recorded output is in tests/fixtures/xen-4.17.
+"""The tables that xl and xm print, read. Pure functions; recorded output is in tests/fixtures/xen-4.17.
 
-Formats: tools/xl/xl_info.c, xl_nic.c, xl_block.c (Xen 4.17).
+Formats: tools/xl/xl_info.c, xl_nic.c, xl_block.c (Xen 4.17); tools/python/xen/xm/main.py (3.4.0-rc3,
+stable-4.0), which has the same columns with other blanks, and no header where there is nothing to list.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from harness.errors import OutputNotUnderstood
-from harness.host.toolstack.protocol import BlockDevice, DomainInfo, HostInfo, NetworkDevice, VcpuInfo
+from harness.host.toolstack.protocol import (
+    BlockDevice,
+    Description,
+    DomainInfo,
+    HostInfo,
+    NetworkDevice,
+    VcpuInfo,
+)
+from harness.host.toolstack.sxp import Sxp, children, parse_sxp, value
 from harness.model import XenVersion
 
 __all__ = [
     "parse_block_list",
-    "parse_config",
     "parse_info",
+    "parse_json_description",
     "parse_list",
     "parse_network_list",
+    "parse_sxp_description",
     "parse_uptime",
     "parse_vcpu_list",
 ]
@@ -29,6 +39,7 @@ _DOMAIN = re.compile(
     r"(?P<name>.+?)\s+(?P<id>\d+)\s+(?P<mem>\d+)\s+(?P<vcpus>\d+)\s+"
     r"(?P<state>[r-][b-][p-][s-][a-zS-][d-])\s+(?P<cpu>\d+\.\d+)"
 )
+_MANAGED = re.compile(r".+?\s+\d+\s+\d+\s+\d+\.\d+")
 _VCPU = re.compile(
     r"(?P<name>.+?)\s+(?P<id>\d+)\s+(?P<vcpu>\d+)\s+(?P<cpu>\d+|-)\s+(?P<state>[r-][b-][p-])\s+\d+\.\d+\s+.*"
 )
@@ -38,7 +49,7 @@ _BLOCK = re.compile(
 )
 _NIC = re.compile(
     r"(?P<idx>\d+)\s+(?P<be>\d+)\s+(?P<mac>[0-9a-fA-F:]{17})\s+(?P<handle>-?\d+)\s+(?P<state>-?\d+)\s+"
-    r"(?P<evtch>-?\d+)\s+(?P<tx>-?\d+)/\s*(?P<rx>-?\d+)\s+(?P<path>/\S+)"
+    r"(?P<evtch>-?\d+)\s+(?P<tx>-?\d+)\s*/\s*(?P<rx>-?\d+)\s+(?P<path>/\S+)"
 )
 _UPTIME = re.compile(
     r"(?P<name>.+?)\s+(?P<id>\d+)\s+(?:(?P<days>\d+) days?,\s+)?(?P<h>\d+):(?P<m>\d+):(?P<s>\d+)"
@@ -46,9 +57,13 @@ _UPTIME = re.compile(
 
 
 def parse_list(text: str) -> tuple[DomainInfo, ...]:
-    """``xl list``, in its order. Letters of the state: r b p s, the reason, d."""
+    """``list``, in its order. Letters of the state: r b p s, the reason, d.
+
+    Domains that xend manages and that do not run have neither number nor state: they are left out.
+    """
     found = []
-    for match in _rows(text, _DOMAIN, "xl list", header="Name "):
+    lines = [line for line in text.splitlines() if not _MANAGED.fullmatch(line.strip())]
+    for match in _rows("\n".join(lines), _DOMAIN, "list", header="Name "):
         state = match["state"]
         found.append(
             DomainInfo(
@@ -69,7 +84,7 @@ def parse_list(text: str) -> tuple[DomainInfo, ...]:
 
 
 def parse_vcpu_list(text: str) -> tuple[VcpuInfo, ...]:
-    """``xl vcpu-list``; a processor that is off line shows ``-`` for its CPU."""
+    """``vcpu-list``; a processor that is off line shows ``-`` for its CPU."""
     return tuple(
         VcpuInfo(
             domain=match["name"],
@@ -77,39 +92,39 @@ def parse_vcpu_list(text: str) -> tuple[VcpuInfo, ...]:
             cpu=None if match["cpu"] == "-" else int(match["cpu"]),
             state=match["state"],
         )
-        for match in _rows(text, _VCPU, "xl vcpu-list", header="Name ")
+        for match in _rows(text, _VCPU, "vcpu-list", header="Name ")
     )
 
 
 def parse_block_list(text: str) -> tuple[BlockDevice, ...]:
-    """``xl block-list``; a domain that does not exist gives the header and exit code 0 as well."""
+    """``block-list``; a domain that does not exist gives the header and exit code 0 as well."""
     return tuple(
         BlockDevice(int(match["vdev"]), int(match["be"]), int(match["state"]), match["path"])
-        for match in _rows(text, _BLOCK, "xl block-list", header="Vdev ")
+        for match in _rows(text, _BLOCK, "block-list", header="Vdev ")
     )
 
 
 def parse_network_list(text: str) -> tuple[NetworkDevice, ...]:
-    """``xl network-list``; ring references show -1 while there is no front end or it has queues."""
+    """``network-list``; ring references show -1 while there is no front end or it has queues."""
     return tuple(
         NetworkDevice(
             int(match["idx"]), int(match["be"]), match["mac"].lower(), int(match["state"]), match["path"]
         )
-        for match in _rows(text, _NIC, "xl network-list", header="Idx ")
+        for match in _rows(text, _NIC, "network-list", header="Idx ")
     )
 
 
 def parse_uptime(text: str, name: str) -> int:
-    """Seconds from ``xl uptime NAME``."""
-    for match in _rows(text, _UPTIME, "xl uptime", header="Name "):
+    """Seconds from ``uptime NAME``."""
+    for match in _rows(text, _UPTIME, "uptime", header="Name "):
         if match["name"] == name:
             days = int(match["days"] or 0)
             return ((days * 24 + int(match["h"])) * 60 + int(match["m"])) * 60 + int(match["s"])
-    raise OutputNotUnderstood(f"xl uptime does not name {name}", text=text)
+    raise OutputNotUnderstood(f"uptime does not name {name}", text=text)
 
 
 def parse_info(text: str) -> HostInfo:
-    """``xl info``: lines ``key : value``; memory is in MiB."""
+    """``info``: lines ``key : value``; memory is in MiB."""
     details = {}
     for line in text.splitlines():
         key, colon, value = line.partition(":")
@@ -127,11 +142,11 @@ def parse_info(text: str) -> HostInfo:
             details=details,
         )
     except (KeyError, ValueError) as error:
-        raise OutputNotUnderstood(f"xl info: {error!r}", text=text) from error
+        raise OutputNotUnderstood(f"info: {error!r}", text=text) from error
 
 
-def parse_config(text: str, name: str) -> Mapping[str, Any]:
-    """``xl list -l NAME``: the domain's description as JSON (Xen 4.2 and later)."""
+def parse_json_description(text: str, name: str) -> Description:
+    """``xl list -l NAME`` of Xen 4.2 and later: JSON."""
     try:
         entries = json.loads(text)
     except ValueError as error:
@@ -141,10 +156,48 @@ def parse_config(text: str, name: str) -> Mapping[str, Any]:
             mend="xl.conf may say output_format=sxp: set it to json",
         ) from error
     for entry in entries if isinstance(entries, list) else [entries]:
-        if isinstance(entry, dict) and entry.get("config", {}).get("c_info", {}).get("name") == name:
-            config: Mapping[str, Any] = entry["config"]
-            return config
+        config = entry.get("config", {}) if isinstance(entry, dict) else {}
+        if config.get("c_info", {}).get("name") == name:
+            return _described(name, config, text)
     raise OutputNotUnderstood(f"xl list -l does not describe {name}", text=text)
+
+
+def _described(name: str, config: dict[str, Any], text: str) -> Description:
+    build = config.get("b_info", {})
+    return Description(
+        name,
+        max_memory_mib=build.get("max_memkb", 0) // 1024,
+        max_vcpus=build.get("max_vcpus", 1),
+        disks=tuple(disk["vdev"] for disk in config.get("disks", [])),
+        text=text,
+    )
+
+
+def parse_sxp_description(text: str, name: str) -> Description:
+    """``xm list --long NAME``, and ``xl list -l NAME`` of Xen 4.1: s-expressions with other words."""
+    for domain in parse_sxp(text):
+        if value(domain, "name") == name:
+            return Description(
+                name,
+                max_memory_mib=_number(domain, "maxmem") or _number(domain, "max_memkb") // 1024,
+                max_vcpus=_number(domain, "max_vcpus") or _number(domain, "vcpus"),
+                disks=tuple(_vdevs(domain)),
+                text=text,
+            )
+    raise OutputNotUnderstood(f"list --long does not describe {name}", text=text)
+
+
+def _vdevs(domain: Sxp) -> Iterator[str]:
+    for device in children(domain, "device"):
+        for kind in ("vbd", "tap", "tap2"):
+            for disk in children(device, kind):
+                # xend: "hda:disk"; xl 4.1 calls it virtpath
+                yield (value(disk, "dev") or value(disk, "virtpath")).partition(":")[0]
+
+
+def _number(domain: Sxp, name: str) -> int:
+    word = value(domain, name)
+    return int(word) if word.isdecimal() else 0
 
 
 def _rows(text: str, pattern: re.Pattern[str], command: str, *, header: str) -> Iterator[re.Match[str]]:

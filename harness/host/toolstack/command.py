@@ -1,0 +1,237 @@
+"""What xl and xm have in common: commands of the same names, whose work is read back from lists.
+
+Exit codes are never the last word: a domain, disk or interface that was made has to be listed
+afterwards, one that was taken away must not be.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import ClassVar
+
+from harness.deadline import Deadline, Done, NotYet, wait_until
+from harness.errors import CommandFailed
+from harness.host.area import home_of
+from harness.host.domain import DiskSpec, DomainSpec
+from harness.host.ssh import SshShell
+from harness.host.toolstack.protocol import (
+    BlockDevice,
+    DomainInfo,
+    HostInfo,
+    NetworkDevice,
+    NoSuchDomain,
+    VcpuInfo,
+)
+from harness.host.toolstack.tables import (
+    parse_block_list,
+    parse_info,
+    parse_list,
+    parse_network_list,
+    parse_uptime,
+    parse_vcpu_list,
+)
+from harness.host.xenstore import Xenstore
+from harness.model import CommandResult, XenVersion
+
+__all__ = ["CommandToolstack"]
+
+# Seconds before the host's time factor; create, save and restore after osstest's ts-* limits.
+QUICK_S = 30
+SLOW_S = 200
+_DESTROY_S = 40
+
+
+class CommandToolstack(ABC):
+    """The shared part of ``Toolstack``. Its own files lie in the run's folder, where a sweep finds them."""
+
+    program: ClassVar[str]
+    device_s: ClassVar[float]  # how long plugging in and out may take
+    absent: ClassVar[re.Pattern[str]]  # what it says of a domain that is not there
+
+    def __init__(self, shell: SshShell, version: XenVersion) -> None:
+        self.version = version
+        self._shell = shell
+        self._store = Xenstore(shell)
+
+    # -- looking
+
+    def info(self) -> HostInfo:
+        """See ``Toolstack.info``."""
+        return parse_info(self._read("info"))
+
+    def dmesg(self) -> str:
+        """See ``Toolstack.dmesg``."""
+        return self._read("dmesg")
+
+    def domains(self) -> tuple[DomainInfo, ...]:
+        """See ``Toolstack.domains``."""
+        return parse_list(self._read("list"))
+
+    def find(self, name: str) -> DomainInfo | None:
+        """See ``Toolstack.find``."""
+        return next((domain for domain in self.domains() if domain.name == name), None)
+
+    def disks(self, name: str) -> tuple[BlockDevice, ...]:
+        """See ``Toolstack.disks``."""
+        return parse_block_list(self._read("block-list", name))
+
+    def nics(self, name: str) -> tuple[NetworkDevice, ...]:
+        """See ``Toolstack.nics``."""
+        return parse_network_list(self._read("network-list", name))
+
+    def vcpus(self, name: str) -> tuple[VcpuInfo, ...]:
+        """See ``Toolstack.vcpus``."""
+        return parse_vcpu_list(self._read("vcpu-list", name))
+
+    def uptime_s(self, name: str) -> int:
+        """See ``Toolstack.uptime_s``."""
+        return parse_uptime(self._read("uptime", name), name)
+
+    # -- life and death
+
+    def create(self, spec: DomainSpec, *, paused: bool = False) -> DomainInfo:
+        """See ``Toolstack.create``."""
+        path = self._file(spec.name, ".cfg")
+        self._shell.put(self._render(spec).encode(), path)
+        try:
+            self._change("create", *(["-p"] if paused else []), path, timeout_s=SLOW_S)
+        finally:
+            self._shell.run(["rm", "-f", path])  # the toolstack keeps its own copy
+        return self._required(spec.name)
+
+    def destroy(self, name: str) -> None:
+        """See ``Toolstack.destroy``."""
+        result = self._shell.run([self.program, "destroy", name], timeout_s=_DESTROY_S)
+        if self.absent.search(result.stderr):
+            raise NoSuchDomain(f"host {self._host}: {result.describe()}")
+        # a domain that is going down by itself makes destroy fail ("Device Model already exited")
+        self._gone(name, result)
+
+    def pause(self, name: str) -> None:
+        """See ``Toolstack.pause``."""
+        self._change("pause", name)
+        if not self._required(name).paused:
+            raise CommandFailed(f"host {self._host}: {name} is not paused")
+
+    def unpause(self, name: str) -> None:
+        """See ``Toolstack.unpause``."""
+        self._change("unpause", name)
+        domain = self._required(name)
+        # where Xen counts pauses one unpause undoes one (quirks.COUNTED_PAUSES)
+        if domain.paused and not domain.shutdown:
+            raise CommandFailed(f"host {self._host}: {name} is still paused")
+
+    def save(self, name: str, path: str) -> None:
+        """See ``Toolstack.save``."""
+        result = self._change("save", name, path, timeout_s=SLOW_S)
+        self._gone(name, result)
+
+    def restore(self, path: str, *, paused: bool = False) -> None:
+        """See ``Toolstack.restore``."""
+        self._change("restore", *(["-p"] if paused else []), path, timeout_s=SLOW_S)
+
+    # -- processors and devices
+
+    def set_vcpus(self, name: str, count: int) -> None:
+        """See ``Toolstack.set_vcpus``."""
+        self._change("vcpu-set", name, str(count))
+
+    def attach_disk(self, name: str, disk: DiskSpec) -> None:
+        """See ``Toolstack.attach_disk``."""
+        before = {device.vdev for device in self.disks(name)}
+        self._change("block-attach", name, *self._disk_words(disk), timeout_s=self.device_s)
+        if before == {device.vdev for device in self.disks(name)}:
+            raise CommandFailed(f"host {self._host}: {disk.vdev} of {name} is not in the list of disks")
+
+    def detach_disk(self, name: str, vdev: str) -> None:
+        """See ``Toolstack.detach_disk``."""
+        before = len(self.disks(name))
+        self._change("block-detach", name, vdev, timeout_s=self.device_s)
+        if len(self.disks(name)) != before - 1:
+            raise CommandFailed(f"host {self._host}: block-detach: {vdev} of {name} is still listed")
+
+    # -- what differs
+
+    @abstractmethod
+    def _render(self, spec: DomainSpec) -> str:
+        """The configuration file."""
+
+    @abstractmethod
+    def _disk_words(self, disk: DiskSpec) -> tuple[str, ...]:
+        """A disk, as block-attach takes it."""
+
+    def _failed(self, result: CommandResult) -> bool:
+        """Whether a command did not do its work, as far as it says."""
+        return not result.ok
+
+    # -- for both
+
+    @property
+    def _host(self) -> str:
+        return self._shell.spec.name
+
+    def _read(self, *words: str) -> str:
+        return self._checked(
+            self._shell.run([self.program, *words], timeout_s=QUICK_S, repeatable=True)
+        ).stdout
+
+    def _change(self, *words: str, timeout_s: float = QUICK_S) -> CommandResult:
+        return self._checked(self._shell.run([self.program, *words], timeout_s=timeout_s))
+
+    def _checked(self, result: CommandResult) -> CommandResult:
+        if self.absent.search(result.stderr) and "\n" not in result.stderr.strip():
+            raise NoSuchDomain(f"host {self._host}: {result.describe()}")
+        if self._failed(result):
+            raise CommandFailed(f"host {self._host}: {self._complaint(result)}")
+        return result
+
+    def _complaint(self, result: CommandResult) -> str:
+        """A failed command for people."""
+        return result.describe()
+
+    def _plugged(self, name: str, mac: str, plug: Callable[[], object], unplug: Callable[[], object]) -> None:
+        """Plug an interface in; what a failed attempt leaves behind is taken away again."""
+        try:
+            plug()
+        except NoSuchDomain:
+            raise
+        except CommandFailed:
+            if self._has_nic(name, mac):
+                unplug()
+            raise
+        if not self._has_nic(name, mac):
+            raise CommandFailed(f"host {self._host}: {mac} of {name} is not in the list of interfaces")
+
+    def _unplugged(self, name: str, mac: str) -> None:
+        if self._has_nic(name, mac):
+            raise CommandFailed(f"host {self._host}: {mac} of {name} is still in the list of interfaces")
+
+    def _has_nic(self, name: str, mac: str) -> bool:
+        return any(device.mac == mac.lower() for device in self.nics(name))
+
+    def _required(self, name: str) -> DomainInfo:
+        domain = self.find(name)
+        if domain is None:
+            raise NoSuchDomain(f"host {self._host}: there is no domain {name}")
+        return domain
+
+    def _gone(self, name: str, result: CommandResult) -> None:
+        def probe() -> Done[None] | NotYet:
+            domain = self.find(name)
+            return Done(None) if domain is None else NotYet(f"{domain}; {result.describe()}")
+
+        command = f"{self.program} {result.argv[1]}"
+        wait_until(
+            probe,
+            subject=f"{name} leaves {self.program} list on host {self._host} after {command}",
+            deadline=Deadline.after(_DESTROY_S * self._shell.spec.time_factor),
+        )
+
+    def _require_file(self, path: str) -> None:
+        """Some versions take a CD's path for whatever it is, and say nothing."""
+        self._shell.check(["ls", path], repeatable=True)
+
+    def _file(self, domain: str, suffix: str) -> str:
+        return str(home_of(self._shell, domain) / f"{domain}{suffix}")
