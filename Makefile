@@ -3,6 +3,8 @@ PY := .venv/bin/python
 LOCK := .venv/bin/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras \
         --no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
+XEN ?= 4.17
+
 .PHONY: demo test demo-xen test-xen check bench lock clean
 
 demo:
@@ -19,7 +21,7 @@ demo-xen:
 
 test-xen:
 	@tools/setup.sh dev
-	@$(PY) -m pytest tests/xen tests/contract --pv-real-xen \
+	@$(PY) -m pytest tests/xen tests/contract --pv-real-xen --pv-xen $(XEN) \
 	    --reruns 1 --only-rerun TripleFault $(XEN_TESTS)
 
 check:

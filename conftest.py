@@ -13,3 +13,4 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--pv-real-xen", action="store_true", help="run tests/contract and tests/xen on the nested real Xen"
     )
+    group.addoption("--pv-xen", default="4.17", help="which version of Xen the nested lab has")

@@ -33,6 +33,7 @@ from harness.host.status import host_status, status_lines
 from harness.lab import GuestTemplate, HostKind, HostSpec, Lab, load_lab, resolve_secret
 from harness.lab.match import cannot_carry
 from harness.xenlab import lab as xenlab
+from harness.xenlab.recipe import RELEASES
 
 __all__ = ["add_commands"]
 
@@ -79,6 +80,10 @@ def _add_xen_commands(lab: Any) -> None:
         parser = xen.add_parser(name, help=text)
         if name == "ssh":
             parser.add_argument("words", nargs=argparse.REMAINDER)
+        elif name != "down":
+            parser.add_argument(
+                "--xen", choices=RELEASES, default=xenlab.DEFAULT_XEN, help="which version of Xen"
+            )
         parser.set_defaults(command=command)
 
 
@@ -169,13 +174,13 @@ def _sweep(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _xen_build(_: argparse.Namespace) -> int:
-    xenlab.lab_build(print)
+def _xen_build(arguments: argparse.Namespace) -> int:
+    xenlab.lab_build(arguments.xen, print)
     return 0
 
 
-def _xen_up(_: argparse.Namespace) -> int:
-    xenlab.lab_up(print)
+def _xen_up(arguments: argparse.Namespace) -> int:
+    xenlab.lab_up(arguments.xen, print)
     return 0
 
 
@@ -184,13 +189,13 @@ def _xen_down(_: argparse.Namespace) -> int:
     return 0
 
 
-def _xen_status(_: argparse.Namespace) -> int:
-    print(*xenlab.lab_status(), sep="\n")
+def _xen_status(arguments: argparse.Namespace) -> int:
+    print(*xenlab.lab_status(arguments.xen), sep="\n")
     return 0
 
 
-def _xen_demo(_: argparse.Namespace) -> int:
-    return xenlab.lab_demo(print, demo)
+def _xen_demo(arguments: argparse.Namespace) -> int:
+    return xenlab.lab_demo(arguments.xen, print, demo)
 
 
 def _xen_ssh(arguments: argparse.Namespace) -> int:

@@ -11,7 +11,7 @@ import shutil
 from pathlib import Path
 
 from harness.xenlab.cache import Layer, file_digest, key_of
-from harness.xenlab.debian import candidate_versions, fetch_source
+from harness.xenlab.debian import Suite, candidate_versions
 from harness.xenlab.shell import run
 
 __all__ = ["bios_layer", "make_bios"]
@@ -26,16 +26,16 @@ _CONFIG = (
 )
 
 
-def bios_layer() -> Layer:
+def bios_layer(suite: Suite) -> Layer:
     """The layer that ``make_bios`` fills."""
-    return Layer("bios", key_of(file_digest(Path(__file__)), candidate_versions(["seabios"])))
+    return Layer("bios", key_of(file_digest(Path(__file__)), candidate_versions(["seabios"], suite)))
 
 
-def make_bios(folder: Path) -> None:
+def make_bios(folder: Path, *, suite: Suite) -> None:
     """Put ``bios-256k.bin`` into ``folder``."""
     work = folder / "work"
     work.mkdir()
-    run(["tar", "-xf", fetch_source("seabios", work)], cwd=work)
+    run(["tar", "-xf", suite.fetch_source("seabios", work)], cwd=work)
     source = next(work.glob("seabios-*/"))
     (source / ".config").write_text("".join(f"{line}\n" for line in _CONFIG))
     make = ("make", "PYTHON=python3")

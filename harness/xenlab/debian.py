@@ -4,32 +4,34 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import ConfigurationError, InfrastructureError, ToolMissing
-from harness.xenlab.recipe import BUILD_PACKAGES, RELEASE
+from harness.xenlab.recipe import BUILD_PACKAGES
 from harness.xenlab.shell import run
 
 __all__ = [
     "Repository",
+    "Suite",
     "candidate_versions",
     "ensure_build_packages",
-    "fetch_source",
     "install_into",
     "make_minbase",
     "missing_build_packages",
     "parse_repositories",
     "parse_versions",
-    "repositories",
+    "repositories_of",
     "shrink",
 ]
 
 _KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 _FIELDS = "$(REPO_URI)|$(RELEASE)|$(COMPONENT)|$(ORIGIN)"
 _NO_STARTS = "#!/bin/sh\nexit 101\n"  # policy-rc.d: nothing may be started in the tree
-_candidates: dict[str, str] = {}  # by package; asking apt takes a second each time
+_candidates: dict[tuple[str, str], str] = {}  # by release and package; asking apt takes a second each time
+_LISTS_GOOD_S = 24 * 3600
 _WAIT_FOR_OTHERS = ("-o", "DPkg::Lock::Timeout=600")  # another apt may be at work on this machine
 _APT_IN_TREE = (
     "apt-get", "-qq", "-y", "--no-install-recommends",
@@ -49,7 +51,7 @@ _NOT_NEEDED = (
 
 @dataclass(frozen=True)
 class Repository:
-    """One line of apt's sources that serves this release of Debian."""
+    """One line of apt's sources that serves a release of Debian."""
 
     uri: str
     suite: str
@@ -65,24 +67,85 @@ def parse_repositories(text: str) -> tuple[Repository, ...]:
     found = []
     for line in text.splitlines():
         uri, suite, component, origin = line.split("|")
-        if origin == "Debian" and component == "main" and suite.split("-")[0] == RELEASE:
+        if origin == "Debian" and component == "main":
             found.append(Repository(uri, suite, component))
     return tuple(dict.fromkeys(found))
 
 
-def repositories() -> tuple[Repository, ...]:
-    """Where this machine gets Debian from.
+def repositories_of(release: str, known: tuple[Repository, ...]) -> tuple[Repository, ...]:
+    """Where a release is to be had, on the mirrors that serve the releases a machine knows."""
+    own = tuple(repository for repository in known if repository.suite.split("-")[0] == release)
+    if own:
+        return own
+    other = known[0].suite.split("-")[0] if known else ""
+    return tuple(
+        Repository(repository.uri, repository.suite.replace(other, release, 1), repository.component)
+        for repository in known
+        if repository.suite.split("-")[0] == other
+    )
 
-    Raises:
-        ConfigurationError: its apt knows no repository of the release the lab is made of.
-    """
-    found = parse_repositories(run(["apt-get", "indextargets", "--format", _FIELDS, "Created-By: Packages"]))
-    if not any(repository.suite == RELEASE for repository in found):
-        raise ConfigurationError(
-            f"apt on this machine has no package lists of Debian {RELEASE}, which the Xen lab is made of",
-            mend=f"add Debian {RELEASE} main to apt's sources and run: apt-get update",
-        )
-    return found
+
+@dataclass(frozen=True)
+class Suite:
+    """One release as apt on this machine sees it; ``folder`` is for package lists of one that it does not."""
+
+    release: str
+    folder: Path
+
+    def repositories(self) -> tuple[Repository, ...]:
+        """Where the release is to be had.
+
+        Raises:
+            ConfigurationError: this machine's apt knows no repository of Debian.
+        """
+        found = repositories_of(self.release, _known())
+        if not any(repository.suite == self.release for repository in found):
+            raise ConfigurationError(
+                "apt on this machine has no package lists of Debian, which the Xen lab is made of",
+                mend=f"add Debian {self.release} main to apt's sources and run: apt-get update",
+            )
+        return found
+
+    def policy(self, packages: Iterable[str]) -> str:
+        """What apt knows of these packages; the lists of another release than the machine's are ours."""
+        if any(repository.suite == self.release for repository in _known()):
+            return run(["apt-cache", "policy", *packages])
+        options = self._own_lists("deb")
+        status = ("-o", "Dir::State::status=/dev/null")  # else what is installed here would count
+        return run(["apt-cache", *options, *status, "policy", *packages])
+
+    def _own_lists(self, kind: str) -> tuple[str, ...]:
+        """Options that make apt use our lists, which are new enough then."""
+        for name in ("lists/partial", "cache/archives/partial"):
+            (self.folder / name).mkdir(parents=True, exist_ok=True)
+        sources = self.folder / "sources.list"
+        options = (
+            "-o", f"Dir::Etc::sourcelist={sources}", "-o", "Dir::Etc::sourceparts=/dev/null",
+            "-o", f"Dir::State::lists={self.folder / 'lists'}", "-o", f"Dir::Cache={self.folder / 'cache'}",
+            "-o", "APT::Sandbox::User=root",
+        )  # fmt: skip
+        text = "".join(repository.line(kind) for repository in self.repositories())
+        stamp = self.folder / "updated"
+        if (
+            not stamp.exists()
+            or time.time() - stamp.stat().st_mtime > _LISTS_GOOD_S
+            or sources.read_text() != text
+        ):
+            sources.write_text(text)
+            run(["apt-get", "-qq", *options, "update"])
+            stamp.touch()
+        return options
+
+    def fetch_source(self, package: str, folder: Path) -> Path:
+        """The original source archive of a source package, checked by apt, in ``folder``."""
+        lists = Suite(self.release, folder / "apt")
+        apt = ("apt-get", "-qq", *lists._own_lists("deb-src"))
+        run([*apt, "source", "--download-only", "--only-source", package], cwd=folder)
+        return next(folder.glob(f"{package}_*.orig.tar.*"))
+
+
+def _known() -> tuple[Repository, ...]:
+    return parse_repositories(run(["apt-get", "indextargets", "--format", _FIELDS, "Created-By: Packages"]))
 
 
 def parse_versions(text: str) -> dict[str, str]:
@@ -97,23 +160,25 @@ def parse_versions(text: str) -> dict[str, str]:
     return versions
 
 
-def candidate_versions(packages: Iterable[str]) -> dict[str, str]:
+def candidate_versions(packages: Iterable[str], suite: Suite) -> dict[str, str]:
     """The version of each package that would be installed.
 
     Raises:
         ConfigurationError: one is not to be had.
     """
     wanted = tuple(packages)
-    unknown = [name for name in wanted if name not in _candidates]
+    unknown = [name for name in wanted if (suite.release, name) not in _candidates]
     if unknown:
-        _candidates.update(parse_versions(run(["apt-cache", "policy", *unknown])))
-    missing = [name for name in wanted if _candidates.get(name, "(none)") == "(none)"]
+        for name, version in parse_versions(suite.policy(unknown)).items():
+            _candidates[suite.release, name] = version
+    missing = [name for name in wanted if _candidates.get((suite.release, name), "(none)") == "(none)"]
     if missing:
         raise ConfigurationError(
-            f"apt on this machine does not know {', '.join(missing)}",
-            mend=f"add Debian {RELEASE} main and {RELEASE}-security to apt's sources and run: apt-get update",
+            f"apt on this machine does not know {', '.join(missing)} of Debian {suite.release}",
+            mend=f"add Debian {suite.release} main and {suite.release}-security to apt's sources "
+            "and run: apt-get update",
         )
-    return {name: _candidates[name] for name in wanted}
+    return {name: _candidates[suite.release, name] for name in wanted}
 
 
 def missing_build_packages() -> tuple[str, ...]:
@@ -147,11 +212,11 @@ def ensure_build_packages() -> None:
         )
 
 
-def make_minbase(root: Path) -> None:
-    """A minimal system of the release in the empty folder ``root``, with apt pointed at our mirror."""
-    sources = repositories()
-    main = next(repository for repository in sources if repository.suite == RELEASE)
-    run(["debootstrap", "--variant=minbase", f"--keyring={_KEYRING}", RELEASE, root, main.uri])
+def make_minbase(root: Path, suite: Suite) -> None:
+    """A minimal system of a release in the empty folder ``root``, with apt pointed at our mirror."""
+    sources = suite.repositories()
+    main = next(repository for repository in sources if repository.suite == suite.release)
+    run(["debootstrap", "--variant=minbase", f"--keyring={_KEYRING}", suite.release, root, main.uri])
     (root / "etc/apt/sources.list").write_text("".join(repository.line("deb") for repository in sources))
     (root / "etc/apt/apt.conf.d/90proxy").write_text(_proxy_settings())
     run(["chroot", root, "apt-get", "-qq", "update"])
@@ -183,23 +248,6 @@ def shrink(root: Path) -> None:
         shutil.rmtree(root / name, ignore_errors=True)
     (root / "var/lib/apt/lists").mkdir(parents=True)
     (root / "var/cache/apt/archives/partial").mkdir(parents=True)
-
-
-def fetch_source(package: str, folder: Path) -> Path:
-    """The original source archive of a Debian source package, checked by apt, in ``folder``."""
-    sources = folder / "sources.list"
-    sources.write_text("".join(repository.line("deb-src") for repository in repositories()))
-    for name in ("lists/partial", "cache/archives/partial"):
-        (folder / name).mkdir(parents=True)
-    apt = (
-        "apt-get", "-qq",
-        "-o", f"Dir::Etc::sourcelist={sources}", "-o", "Dir::Etc::sourceparts=/dev/null",
-        "-o", f"Dir::State::lists={folder / 'lists'}", "-o", f"Dir::Cache={folder / 'cache'}",
-        "-o", "APT::Sandbox::User=root",
-    )  # fmt: skip
-    run([*apt, "update"])
-    run([*apt, "source", "--download-only", "--only-source", package], cwd=folder)
-    return next(folder.glob(f"{package}_*.orig.tar.*"))
 
 
 def _proxy_settings() -> str:

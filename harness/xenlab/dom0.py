@@ -8,8 +8,8 @@ import shutil
 from pathlib import Path
 
 from harness.xenlab.cache import Layer, file_digest, key_of
-from harness.xenlab.debian import candidate_versions, install_into, shrink
-from harness.xenlab.recipe import KERNEL_PACKAGE, STORAGE, XEN_PACKAGE
+from harness.xenlab.debian import Suite, candidate_versions, install_into, shrink
+from harness.xenlab.recipe import KERNEL_PACKAGE, STORAGE, Release
 from harness.xenlab.shell import run
 
 __all__ = ["FILES", "INIT", "PRIVATE_KEY", "dom0_layer", "drop_cpu_features", "make_dom0"]
@@ -22,10 +22,7 @@ _PACKAGES = (
     "openssh-server",
     "iproute2",
     KERNEL_PACKAGE,
-    XEN_PACKAGE,
-    "xen-utils-4.17",
     "xenstore-utils",
-    "qemu-system-xen",
     "qemu-utils",
     "libvirt-daemon-system",
     "libvirt-clients",
@@ -58,14 +55,14 @@ _OVERLAY = {
 }
 
 
-def dom0_layer(minbase: Layer, bios: Layer) -> Layer:
+def dom0_layer(minbase: Layer, bios: Layer, release: Release, suite: Suite) -> Layer:
     """The layer that ``make_dom0`` fills."""
-    versions = candidate_versions([XEN_PACKAGE, KERNEL_PACKAGE, "qemu-system-xen"])
+    versions = candidate_versions([release.hypervisor, KERNEL_PACKAGE, release.device_model], suite)
     sources = [Path(__file__), *(FILES / name for name in _OVERLAY)]
     return Layer("dom0", key_of(str(minbase), str(bios), versions, file_digest(*sources)))
 
 
-def make_dom0(folder: Path, *, minbase: Path, bios: Path) -> None:
+def make_dom0(folder: Path, *, release: Release, minbase: Path, bios: Path) -> None:
     """Put the image, the boot files, the key pair and the host key into ``folder``.
 
     ``dom0.raw``, ``xen.elf``, ``vmlinuz``, ``initrd.img``, ``id_ed25519``, ``host_key.pub``.
@@ -73,7 +70,7 @@ def make_dom0(folder: Path, *, minbase: Path, bios: Path) -> None:
     root = folder / "tree"
     run(["cp", "-a", minbase / "tree", root])
     _prepare_initramfs(root)
-    install_into(root, _PACKAGES)
+    install_into(root, (*_PACKAGES, release.hypervisor, release.utils, release.device_model))
     shrink(root)
     _overlay(root, bios)
     _make_keys(folder, root)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from harness.xenlab.cache import Layer, file_digest, key_of
-from harness.xenlab.debian import candidate_versions, install_into, shrink
+from harness.xenlab.debian import Suite, candidate_versions, install_into, shrink
 from harness.xenlab.dom0 import FILES
 from harness.xenlab.recipe import KERNEL_PACKAGE
 from harness.xenlab.shell import run
@@ -33,9 +33,9 @@ _MORE_MODULES = (
 _INITRAMFS = FILES / "guest-initramfs.sh"
 
 
-def guest_tree_layer(minbase: Layer) -> Layer:
+def guest_tree_layer(minbase: Layer, suite: Suite) -> Layer:
     """The layer that ``make_guest_tree`` fills."""
-    versions = candidate_versions([KERNEL_PACKAGE])
+    versions = candidate_versions([KERNEL_PACKAGE], suite)
     return Layer("guest", key_of(str(minbase), versions, file_digest(Path(__file__), _INITRAMFS)))
 
 

@@ -23,6 +23,7 @@ _GUEST_MEMORY_MIB = 384
 class HostFacts:
     """What differs from one start of the lab to the next. The fingerprint is SHA-256 in hexadecimal."""
 
+    xen: str
     port: int
     key_file: Path
     known_hosts: Path
@@ -56,7 +57,7 @@ def _host(facts: HostFacts) -> str:
             "max_guests": _MAX_GUESTS,
             "time_factor": _TIME_FACTOR,
             "controller": CONTROLLER,
-            "xen": "4.17",
+            "xen": facts.xen,
         },
     )
 

@@ -2,7 +2,7 @@
 
 For a test session, in one call::
 
-    with XenLab().session(progress=print) as lab:      # starts from the snapshot; ends with this process
+    with XenLab("4.17").session(progress=print) as lab:  # starts from the snapshot; ends with this process
         lab.write_hosts_ini(folder / "hosts.ini")      # [host nested], [template standin-bare], [... -all]
         ...                                            # harness.lab.load it, harness.host.Host, and go
         lab.reset()                                    # back to the snapshot: no domains, templates only
@@ -28,15 +28,17 @@ from typing import Self
 from harness.errors import ConfigurationError, InfrastructureError
 from harness.winrmd import ServerCertificate
 from harness.xenlab import qemu
-from harness.xenlab.build import build_layers, current_layers
+from harness.xenlab.build import Layers, build_layers, current_layers
 from harness.xenlab.cache import Cache
 from harness.xenlab.debian import ensure_build_packages, missing_build_packages
 from harness.xenlab.guestdisk import CERTIFICATE, PASSWORD
 from harness.xenlab.hostsini import HostFacts, hosts_ini_text
+from harness.xenlab.recipe import RELEASES
 from harness.xenlab.snapshot import Dom0, make_snapshot, snapshot_layer, start_from_snapshot
 from harness.xenlab.sshclient import ssh_argv
 
 __all__ = [
+    "DEFAULT_XEN",
     "LabStatus",
     "RunningLab",
     "XenLab",
@@ -50,6 +52,7 @@ __all__ = [
 
 Progress = Callable[[str], None]
 
+DEFAULT_XEN = next(iter(RELEASES))
 _STATE = "lab.json"
 _QUIT_S = 30
 
@@ -60,6 +63,7 @@ class _State:
 
     pid: int
     started: int
+    xen: str
     ssh_port: int
     dom0: str
     store: str
@@ -75,9 +79,10 @@ def _silent(_: str) -> None:
 class LabStatus:
     """What there is. ``missing`` names the layers a build would make, or packages it would install."""
 
+    xen: str
     folder: Path
     missing: tuple[str, ...]
-    running: bool
+    running: str  # the version that runs, "" for none
     ssh_port: int | None
 
     @property
@@ -88,8 +93,9 @@ class LabStatus:
     def lines(self) -> tuple[str, ...]:
         """For people."""
         built = "built" if self.built else f"to be built: {', '.join(self.missing)}"
-        running = f"running, SSH on 127.0.0.1:{self.ssh_port}" if self.running else "not running"
-        return (f"nested Xen lab in {self.folder}", f"  {built}", f"  {running}")
+        port = f"127.0.0.1:{self.ssh_port}"
+        running = f"Xen {self.running} is running, SSH on {port}" if self.running else "none is running"
+        return (f"nested lab with Xen {self.xen} in {self.folder}", f"  {built}", f"  {running}")
 
 
 class RunningLab:
@@ -97,12 +103,15 @@ class RunningLab:
 
     def __init__(
         self,
+        xen: str,
         machine: qemu.Machine,
         process: qemu.Process,
         dom0: Dom0,
+        *,
         store: Path,
         start_again: Callable[[], qemu.Process],
     ) -> None:
+        self.xen = xen
         self.dom0 = dom0
         self._machine = machine
         self._process = process
@@ -159,6 +168,7 @@ class RunningLab:
     def hosts_ini(self) -> str:
         """A whole hosts.ini for this lab."""
         facts = HostFacts(
+            xen=self.xen,
             port=self.ssh_port,
             key_file=self.key_file,
             known_hosts=self.known_hosts,
@@ -202,7 +212,13 @@ class RunningLab:
 class XenLab:
     """The lab of a cache folder."""
 
-    def __init__(self, cache: Cache | None = None) -> None:
+    def __init__(self, xen: str = DEFAULT_XEN, cache: Cache | None = None) -> None:
+        """``xen`` is one of ``RELEASES``."""
+        if xen not in RELEASES:
+            raise ConfigurationError(
+                f"there is no nested lab with Xen {xen}", mend=f"one of {', '.join(RELEASES)}"
+            )
+        self.release = RELEASES[xen]
         self.cache = cache or Cache.default()
 
     def build(self, progress: Progress = _silent) -> None:
@@ -217,8 +233,8 @@ class XenLab:
         try:
             progress("looking at this machine's packages")
             ensure_build_packages()
-            layers = current_layers()
-            build_layers(self.cache, layers, progress)
+            layers = self._layers()
+            build_layers(self.cache, layers, self.release, progress)
             snapshot = snapshot_layer(layers)
             maker = partial(make_snapshot, cache=self.cache, layers=layers, progress=progress)
             self.cache.make(snapshot, maker)
@@ -236,18 +252,20 @@ class XenLab:
         missing = self._missing()
         if missing:
             raise ConfigurationError(
-                f"the nested Xen lab is not built ({', '.join(missing)})", mend="pvhck lab xen build"
+                f"the nested lab with Xen {self.release.xen} is not built ({', '.join(missing)})",
+                mend=f"pvhck lab xen build --xen {self.release.xen}",
             )
         running = self.attach()
         if running is not None:
             raise InfrastructureError("a nested Xen is already running here", mend="pvhck lab xen down")
-        layers = current_layers()
+        layers = self._layers()
         folder = self.cache.run_folder
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         state = _State(
             pid=0,
             started=0,
+            xen=self.release.xen,
             ssh_port=qemu.free_port(),
             dom0=str(layers.dom0),
             store=str(layers.store),
@@ -302,9 +320,10 @@ class XenLab:
         """
         running = self.attach()
         return LabStatus(
+            xen=self.release.xen,
             folder=self.cache.root,
             missing=self._missing(),
-            running=running is not None,
+            running=running.xen if running else "",
             ssh_port=running.ssh_port if running else None,
         )
 
@@ -313,28 +332,32 @@ class XenLab:
         packages = missing_build_packages()
         if packages:
             return packages
-        layers = current_layers()
+        layers = self._layers()
         snapshot = snapshot_layer(layers)
         return tuple(layer.name for layer in (*layers.all, snapshot) if not self.cache.has(layer))
 
     def _check_age(self) -> None:
         """Whether the running lab is what a build would make now."""
         state = self._state()
-        if state is None or state.snapshot != str(snapshot_layer(current_layers())):
+        if state is None or state.snapshot != str(snapshot_layer(self._layers())):
             raise InfrastructureError(
-                "the nested Xen that is running is of another build than this source",
+                f"the nested Xen that is running is another one than Xen {self.release.xen} of this source",
                 mend="pvhck lab xen down",
             )
+
+    def _layers(self) -> Layers:
+        return current_layers(self.release, self.cache)
 
     def _machine(self, state: _State) -> qemu.Machine:
         return qemu.Machine(self.cache.run_folder, self.cache.root / state.dom0, state.ssh_port)
 
     def _running(self, state: _State, process: qemu.Process, dom0: Dom0) -> RunningLab:
         return RunningLab(
+            state.xen,
             self._machine(state),
             process,
             dom0,
-            self.cache.root / state.store,
+            store=self.cache.root / state.store,
             start_again=lambda: self._start(state, patience_s=_QUIT_S)[0],
         )
 
@@ -361,20 +384,20 @@ class XenLab:
 # -- pvhck lab xen ...
 
 
-def lab_build(progress: Progress) -> None:
+def lab_build(xen: str, progress: Progress) -> None:
     """``pvhck lab xen build``."""
-    XenLab().build(progress)
-    progress("the nested Xen lab is built")
+    XenLab(xen).build(progress)
+    progress(f"the nested lab with Xen {xen} is built")
 
 
-def lab_up(progress: Progress) -> RunningLab:
+def lab_up(xen: str, progress: Progress) -> RunningLab:
     """``pvhck lab xen up``: builds if need be; stays until ``down``."""
-    lab = XenLab()
+    lab = XenLab(xen)
     if not lab.status().built:
         lab.build(progress)
     running = lab.up(ends_with_us=False)
     running.write_hosts_ini(lab.cache.run_folder / "hosts.ini")
-    progress(f"nested Xen answers; pvhck run --hosts {lab.cache.run_folder / 'hosts.ini'}")
+    progress(f"nested Xen {xen} answers; pvhck run --hosts {lab.cache.run_folder / 'hosts.ini'}")
     return running
 
 
@@ -395,13 +418,13 @@ def lab_ssh(*command: str) -> list[str]:
     return running.ssh_argv(*command)
 
 
-def lab_status() -> tuple[str, ...]:
+def lab_status(xen: str) -> tuple[str, ...]:
     """``pvhck lab xen status``: lines for people."""
-    return XenLab().status().lines()
+    return XenLab(xen).status().lines()
 
 
-def lab_demo(progress: Progress, job: Callable[[Path], int]) -> int:
+def lab_demo(xen: str, progress: Progress, job: Callable[[Path], int]) -> int:
     """``pvhck lab xen demo``: run ``job`` with the lab's hosts.ini; gives what the job gives."""
-    lab = XenLab()
+    lab = XenLab(xen)
     with lab.session(progress) as running:
         return job(running.write_hosts_ini(lab.cache.run_folder / "hosts.ini"))

@@ -1,4 +1,4 @@
-"""What the lab is made of: Debian release, packages of the build machine, addresses, templates.
+"""What the lab is made of: Debian releases, packages of the build machine, addresses, templates.
 
 What one step alone needs stands in that step's module, so that a change there does not build the others
 anew.
@@ -15,17 +15,46 @@ __all__ = [
     "BRIDGE_ADDRESS",
     "BUILD_PACKAGES",
     "CONTROLLER",
+    "GUEST_RELEASE",
     "GUEST_USER",
     "KERNEL_PACKAGE",
-    "RELEASE",
+    "RELEASES",
     "STORAGE",
     "TEMPLATES",
-    "XEN_PACKAGE",
+    "Release",
     "StandInTemplate",
 ]
 
-RELEASE = "bookworm"  # Debian 12: Xen 4.17
-XEN_PACKAGE = "xen-hypervisor-4.17-amd64"
+
+@dataclass(frozen=True)
+class Release:
+    """A release of Debian and the Xen it has. ``device_model`` is the package of dom0's QEMU."""
+
+    xen: str
+    debian: str
+    device_model: str = "qemu-system-xen"
+
+    @property
+    def hypervisor(self) -> str:
+        """Xen's package."""
+        return f"xen-hypervisor-{self.xen}-amd64"
+
+    @property
+    def utils(self) -> str:
+        """The toolstack's package."""
+        return f"xen-utils-{self.xen}"
+
+
+# Older and newer Xen are to be had as no package (facts/nested-xen.md).
+RELEASES = {
+    release.xen: release
+    for release in (
+        Release("4.17", "bookworm"),
+        Release("4.14", "bullseye", "qemu-system-x86"),
+        Release("4.20", "trixie"),
+    )
+}
+GUEST_RELEASE = "bookworm"  # the stand-in is the same on all of them
 KERNEL_PACKAGE = "linux-image-amd64"  # the cloud kernel has no e1000 (its config-6.1.0-56, CONFIG_E1000)
 
 BUILD_PACKAGES = (

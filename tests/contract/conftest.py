@@ -6,7 +6,7 @@ import io
 from collections.abc import Callable, Iterator
 
 import pytest
-from contract_lab import REAL_ROWS, SIMULATED_ROWS, ContractLab, Row, real_lab, simulated_lab
+from contract_lab import SIMULATED_ROWS, ContractLab, Row, real_lab, real_rows, simulated_lab
 from contract_record import KINDS, Recorder, matrix
 from rich.console import Console
 
@@ -27,16 +27,20 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Each test once for each toolstack and version: the same ids on the simulator and on real Xen."""
     if "contract_lab" in metafunc.fixturenames:
-        rows = REAL_ROWS if metafunc.config.getoption("--pv-real-xen") else SIMULATED_ROWS
+        rows = _rows(metafunc.config)
         metafunc.parametrize("contract_lab", rows, ids=str, indirect=True, scope="session")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    rows = REAL_ROWS if config.getoption("--pv-real-xen") else SIMULATED_ROWS
+    rows = _rows(config)
     left_out = [item for item in items if not _is_for_its_row(item, rows[0])]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in set(left_out)]
+
+
+def _rows(config: pytest.Config) -> tuple[Row, ...]:
+    return real_rows(config.getoption("--pv-xen")) if config.getoption("--pv-real-xen") else SIMULATED_ROWS
 
 
 def _is_for_its_row(item: pytest.Item, first: Row) -> bool:

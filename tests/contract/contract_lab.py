@@ -28,7 +28,7 @@ from harness.package.synthetic import make_build
 from harness.simlab import SimLab
 from harness.xenlab.lab import XenLab
 
-__all__ = ["REAL_ROWS", "SIMULATED_ROWS", "STILL_MIB", "ContractLab", "Row", "real_lab", "simulated_lab"]
+__all__ = ["SIMULATED_ROWS", "STILL_MIB", "ContractLab", "Row", "real_lab", "real_rows", "simulated_lab"]
 
 STILL_MIB = 32
 _BOOT_S = 300
@@ -66,7 +66,11 @@ SIMULATED_ROWS = (
     *_rows(ToolstackName.XL, "4.17", "4.20", "4.14", "4.12", "4.9", "4.7", "4.6", "4.4", "4.2", "4.1"),
     *_rows(ToolstackName.XM, "4.0", "3.4"),
 )
-REAL_ROWS = _rows(ToolstackName.XL, "4.17")
+
+
+def real_rows(xen: str) -> tuple[Row, ...]:
+    """What there is on the nested lab with that version of Xen."""
+    return _rows(ToolstackName.XL, xen)
 
 
 @dataclass
@@ -233,7 +237,7 @@ def simulated_lab(row: Row, folder: Path, recorder: Recorder) -> Iterator[Contra
 
 @contextlib.contextmanager
 def real_lab(row: Row, folder: Path, recorder: Recorder) -> Iterator[ContractLab]:
-    with XenLab().session(progress=print) as running:
+    with XenLab(str(row.version)).session(progress=print) as running:
         lab = load_lab(running.write_hosts_ini(folder / "hosts.ini"))
         (spec,) = lab.hosts.values()
 

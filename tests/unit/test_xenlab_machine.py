@@ -20,7 +20,7 @@ from harness.xenlab import lab as module
 from harness.xenlab import pvstate, qemu
 from harness.xenlab.build import Layers
 from harness.xenlab.cache import Cache, Layer
-from harness.xenlab.debian import Repository, parse_repositories, parse_versions
+from harness.xenlab.debian import Repository, parse_repositories, parse_versions, repositories_of
 from harness.xenlab.dom0 import drop_cpu_features
 from harness.xenlab.guesttree import parse_modules_dep, with_dependencies
 from harness.xenlab.hostsini import HOST, HostFacts, hosts_ini_text
@@ -36,7 +36,7 @@ def test_the_labs_hosts_ini_is_taken_by_the_loader_and_its_guests_fit(tmp_path):
     password = tmp_path / "password"
     password.write_text("secret\n")
     password.chmod(0o600)
-    facts = HostFacts(2222, tmp_path / "key", tmp_path / "known_hosts", password, "ab" * 32)
+    facts = HostFacts("4.17", 2222, tmp_path / "key", tmp_path / "known_hosts", password, "ab" * 32)
     lab = parse_lab(hosts_ini_text(facts), tmp_path / "hosts.ini")
     host = lab.hosts[HOST]
     assert (host.address, host.port, host.controller) == ("127.0.0.1", 2222, "10.0.2.2")
@@ -127,7 +127,7 @@ def test_a_second_lab_is_refused_while_a_child_holds_the_lock(tmp_path):
 
 
 def test_what_is_not_built_is_not_started(tmp_path, monkeypatch):
-    lab = XenLab(Cache(tmp_path))
+    lab = XenLab(cache=Cache(tmp_path))
     layers = _fake_layers(monkeypatch)
     with pytest.raises(ConfigurationError, match="pvhck lab xen build"):
         lab.up()
@@ -136,9 +136,9 @@ def test_what_is_not_built_is_not_started(tmp_path, monkeypatch):
 
 
 def _fake_layers(monkeypatch):
-    names = ("bios", "minbase", "dom0", "guest", "store")
+    names = ("bios", "minbase", "dom0", "guest_base", "guest", "store")
     monkeypatch.setattr(module, "missing_build_packages", tuple)
-    monkeypatch.setattr(module, "current_layers", lambda: Layers(*(Layer(name, "1") for name in names)))
+    monkeypatch.setattr(module, "current_layers", lambda *_: Layers(*(Layer(name, "1") for name in names)))
     monkeypatch.setattr(module, "snapshot_layer", lambda _: Layer("snapshot", "1"))
     return names
 
@@ -146,17 +146,39 @@ def _fake_layers(monkeypatch):
 # -- Debian
 
 
-def test_only_repositories_of_the_labs_release_are_taken():
+KNOWN = (
+    Repository("http://m.example/debian", "bookworm", "main"),
+    Repository("http://m.example/debian-security", "bookworm-security", "main"),
+    Repository("http://m.example/debian", "trixie", "main"),
+)
+
+
+def test_only_debians_own_repositories_are_taken():
     text = (
         "http://m.example/debian|bookworm|main|Debian\nhttp://m.example/debian|bookworm|main|Debian\n"
         "http://m.example/debian-security|bookworm-security|main|Debian\n"
         "http://m.example/debian|bookworm|contrib|Debian\nhttp://m.example/debian|trixie|main|Debian\n"
         "http://other.example/x|bookworm|main|Docker\n"
     )
-    assert parse_repositories(text) == (
-        Repository("http://m.example/debian", "bookworm", "main"),
-        Repository("http://m.example/debian-security", "bookworm-security", "main"),
+    assert parse_repositories(text) == KNOWN
+
+
+def test_a_release_the_machine_knows_is_had_from_there():
+    assert repositories_of("bookworm", KNOWN) == KNOWN[:2]
+    assert repositories_of("trixie", KNOWN) == KNOWN[2:]
+
+
+def test_another_release_is_had_from_the_same_mirrors_with_its_security_updates():
+    assert repositories_of("bullseye", KNOWN) == (
+        Repository("http://m.example/debian", "bullseye", "main"),
+        Repository("http://m.example/debian-security", "bullseye-security", "main"),
     )
+    assert repositories_of("bullseye", ()) == ()
+
+
+def test_a_xen_that_is_no_package_of_any_release_is_refused():
+    with pytest.raises(ConfigurationError, match=r"4\.16.*4\.17, 4\.14, 4\.20"):
+        XenLab("4.16")
 
 
 def test_candidates_are_read_from_apts_policy():

@@ -23,7 +23,7 @@ def xen_lab(request: pytest.FixtureRequest) -> Iterator[RunningLab]:
     """The lab, freshly started or reset."""
     if not request.config.getoption("--pv-real-xen"):
         pytest.skip("needs the nested real Xen: --pv-real-xen")
-    with XenLab().session(progress=print) as lab:
+    with XenLab(request.config.getoption("--pv-xen")).session(progress=print) as lab:
         yield lab
 
 
