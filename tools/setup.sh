@@ -27,13 +27,16 @@ if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
     need python3
 fi
 "$python" -c 'import ensurepip, venv' 2>/dev/null || need python3-venv
-[ "$what" = runtime ] || need chromium chromium-driver
+# the tests look at pages in a browser, and libvirt-python is compiled against the machine's libvirt
+[ "$what" = runtime ] || need chromium chromium-driver libvirt-dev pkg-config gcc python3-dev
 
 # What was installed is remembered by the hash of the lists it came from.
 lists="requirements/runtime.txt"
 [ "$what" = runtime ] || lists="$lists requirements/dev.txt"
+built=
+[ "$what" = runtime ] || built=requirements/libvirt.txt
 # shellcheck disable=SC2086
-stamp=$(cat $lists pyproject.toml | sha256sum | cut -c1-16)
+stamp=$(cat $lists $built pyproject.toml | sha256sum | cut -c1-16)
 [ ! -e ".venv/.installed-$what-$stamp" ] || exit 0
 
 echo "setup: making .venv ($what); this takes a minute the first time"
@@ -44,5 +47,6 @@ for list in $lists; do
 done
 # The build tools are pinned too (requirements/build.txt): sdists would fetch unpinned ones.
 $pip install --require-hashes -r requirements/build.txt
+[ -z "$built" ] || $pip install --require-hashes --no-build-isolation -r "$built"
 $pip install --no-deps --no-build-isolation --editable .
 touch ".venv/.installed-$what-$stamp"

@@ -88,6 +88,7 @@ def _check_xen(host: Host) -> Iterator[Check]:
     except (InfrastructureError, ConfigurationError) as error:
         yield failed(host.name, "toolstack", error)
         return
+    chosen.toolstack.close()
     info = chosen.info
     found = f"{chosen.toolstack.name}, Xen {info.version}: {chosen.why}"
     yield Check(host.name, "toolstack", State.OK, found)

@@ -4,15 +4,30 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from datetime import UTC, datetime
 
 from harness.deadline import Deadline
 from harness.errors import CommandFailed
 from harness.evidence.collector import Collector, Put, Scene, Side
 from harness.evidence.picture import ppm_to_png
+from harness.host.toolstack.libvirt import LibvirtToolstack
 from harness.host.toolstack.protocol import DomainInfo, NoSuchDomain
+from harness.libvirtport import PortEvent
 
 __all__ = ["HOST_COLLECTORS", "backends"]
 
+# In the order of virDomainEventType in libvirt-domain.h.
+_EVENTS = (
+    "defined",
+    "undefined",
+    "started",
+    "suspended",
+    "resumed",
+    "stopped",
+    "shut down",
+    "suspended by power management",
+    "crashed",
+)
 _BACKEND = re.compile(
     r'^/local/domain/\d+/(?:device|console)\S*/backend = "(/local/domain/[^"\s]+)"', re.MULTILINE
 )
@@ -99,6 +114,19 @@ def _kernel(scene: Scene, deadline: Deadline, put: Put) -> None:
     put("dom0-kernel.txt", result.stdout)
 
 
+def _events(scene: Scene, _deadline: Deadline, put: Put) -> None:
+    toolstack = scene.host.toolstack
+    if isinstance(toolstack, LibvirtToolstack):
+        lines = [_event(event) for event in toolstack.history(scene.the_guest.name)]
+        put("libvirt-events.txt", "".join(lines) or "no event has come\n")
+
+
+def _event(event: PortEvent) -> str:
+    when = datetime.fromtimestamp(event.at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    word = _EVENTS[event.event] if 0 <= event.event < len(_EVENTS) else str(event.event)
+    return f"{when} {word}, detail {event.detail}\n"
+
+
 HOST_COLLECTORS: Iterable[Collector] = (
     # what changes soonest first
     Collector("screen dump", Side.HOST, _screen),
@@ -107,6 +135,7 @@ HOST_COLLECTORS: Iterable[Collector] = (
     Collector("xenstore", Side.HOST, _xenstore),
     Collector("hypervisor log", Side.HOST, _hypervisor, needs_guest=False),
     Collector("toolstack and qemu-dm logs", Side.HOST, _logs),
+    Collector("libvirt events", Side.HOST, _events),
     Collector("guest console", Side.HOST, _console),
     Collector("dom0 kernel log", Side.HOST, _kernel, needs_guest=False),
 )

@@ -31,6 +31,12 @@ class Host:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End all connections to it; what needs one later opens it anew."""
+        if self._chosen is not None:
+            self._chosen.toolstack.close()
         self.shell.close()
 
     @property

@@ -1,11 +1,13 @@
-"""A port on our loopback whose connections go through SSH to somewhere the host can reach."""
+"""A port or a socket of ours whose connections go through SSH to somewhere the host can reach."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Self
 
 import paramiko
@@ -18,16 +20,26 @@ _CHUNK = 1 << 16
 
 
 class Tunnel:
-    """Listens on 127.0.0.1; ``port`` is the local port. Close it, or use it as a context."""
+    """Listens on 127.0.0.1 at ``port``, or on a Unix socket where a path is given.
 
-    def __init__(self, connect: Callable[[], paramiko.Channel]) -> None:
+    Close it, or use it as a context.
+    """
+
+    def __init__(self, connect: Callable[[], paramiko.Channel], *, path: Path | None = None) -> None:
         self._connect = connect
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
+        self._path = path
+        self.port = 0
+        if path is None:
+            self._listener = socket.create_server(("127.0.0.1", 0))
+            self.port = self._listener.getsockname()[1]
+        else:
+            self._listener = socket.socket(socket.AF_UNIX)
+            self._listener.bind(os.fspath(path))
+            self._listener.listen()
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
         self._closed = False
-        self._thread = threading.Thread(target=self._accept, name=f"tunnel-{self.port}", daemon=True)
+        self._thread = threading.Thread(target=self._accept, name="tunnel", daemon=True)
         self._thread.start()
 
     def __enter__(self) -> Self:
@@ -41,6 +53,8 @@ class Tunnel:
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)  # wakes the accepting thread
         self._listener.close()
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
         with self._lock:
             self._closed = True
             connected = tuple(self._open)
@@ -60,7 +74,8 @@ class Tunnel:
                     sock.close()
                     return
                 self._open.add(sock)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self._path is None:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
 
     def _serve(self, sock: socket.socket) -> None:

@@ -128,7 +128,7 @@ class LabSession:
             except HarnessError as error:
                 self.warn(f"could not tidy up host {leased.host.name}: {error}; `pvhck lab sweep` will")
         for host in self._hosts.values():
-            host.shell.close()
+            host.close()
         self._leased.clear()
         self._hosts.clear()
         return tuple(kept)

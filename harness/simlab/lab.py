@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from harness.errors import ConfigurationError
 from harness.lab import GuestTemplate, HostKind, HostSpec, Lab
-from harness.model import GuestKind, ToolstackName, XenVersion
+from harness.model import GuestKind, XenVersion
 from harness.simlab.clock import Clock, Pace
 from harness.simlab.commands import dom0_commands
 from harness.simlab.faults import Faults, FaultScope, parse_faults
@@ -31,7 +31,6 @@ from harness.winrmd import ServerCertificate
 __all__ = ["SimLab"]
 
 _OLDEST = XenVersion(3, 4)
-_TOOLSTACKS = (None, ToolstackName.XL, ToolstackName.XM)
 _LOOPBACK = "127.0.0.1"
 _PASSWORD_BYTES = 12
 
@@ -177,11 +176,6 @@ def _check(spec: HostSpec) -> None:
         raise ConfigurationError(
             f"host {spec.name}: the simulated lab plays Xen {_OLDEST} and later, not {spec.xen}",
             mend=f"set xen = {_OLDEST} or higher in its section",
-        )
-    if spec.toolstack not in _TOOLSTACKS:
-        raise ConfigurationError(
-            f"host {spec.name}: the simulated lab plays xl and xm, not {spec.toolstack}",
-            mend="set toolstack = xl",
         )
 
 

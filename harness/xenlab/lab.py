@@ -10,7 +10,7 @@ For a test session, in one call::
 A lab that ``pvhck lab xen up`` left running is used as it is found and stays; else one is started and taken
 down at the end. At most one runs on a machine: two share the cores fifty times slower (facts/nested-xen.md).
 
-Before ``reset`` close every SSH connection to the host (``Host.shell.close()``): those of before are dead.
+Before ``reset`` close every connection to the host (``Host.close()``): those of before are dead.
 ``pvhck lab xen build|up|down|ssh|status|demo`` are the functions ``lab_build`` and so on at the end.
 """
 

@@ -49,6 +49,11 @@ class Row:
         """What its commands begin with."""
         return self.toolstack.value
 
+    @property
+    def has_screens(self) -> bool:
+        """Whether it can ask QEMU for the screen."""
+        return self.toolstack is not ToolstackName.XM and self.version >= XenVersion(4, 8)
+
     def since(self, xl: str) -> bool:
         """Whether this is xl of that version or later."""
         major, minor = (int(part) for part in xl.split("."))
@@ -65,12 +70,13 @@ def _rows(toolstack: ToolstackName, *versions: str) -> tuple[Row, ...]:
 SIMULATED_ROWS = (
     *_rows(ToolstackName.XL, "4.17", "4.20", "4.14", "4.12", "4.9", "4.7", "4.6", "4.4", "4.2", "4.1"),
     *_rows(ToolstackName.XM, "4.0", "3.4"),
+    *_rows(ToolstackName.LIBVIRT, "4.17", "4.6"),
 )
 
 
 def real_rows(xen: str) -> tuple[Row, ...]:
     """What there is on the nested lab with that version of Xen."""
-    return _rows(ToolstackName.XL, xen)
+    return (*_rows(ToolstackName.XL, xen), *_rows(ToolstackName.LIBVIRT, xen))
 
 
 @dataclass
@@ -239,7 +245,7 @@ def simulated_lab(row: Row, folder: Path, recorder: Recorder) -> Iterator[Contra
 def real_lab(row: Row, folder: Path, recorder: Recorder) -> Iterator[ContractLab]:
     with XenLab(str(row.version)).session(progress=print) as running:
         lab = load_lab(running.write_hosts_ini(folder / "hosts.ini"))
-        (spec,) = lab.hosts.values()
+        (spec,) = (replace(spec, toolstack=row.toolstack) for spec in lab.hosts.values())
 
         def login(template: GuestTemplate) -> Login:
             assert template.secret is not None

@@ -9,7 +9,7 @@ import pytest
 from contract_lab import STILL_MIB, ContractLab, Row
 
 from harness.deadline import Deadline
-from harness.errors import CommandFailed, InfrastructureError
+from harness.errors import CommandFailed, ConfigurationError, InfrastructureError
 from harness.host.domain import DiskSpec, DomainSpec, NicSpec
 from harness.host.host import Host
 from harness.host.toolstack.protocol import Fallback, NoSuchDomain, Toolstack, Trigger, Unsupported
@@ -136,7 +136,7 @@ def test_a_pause_more_than_was_undone_is_noticed_where_pauses_are_counted(xl, st
 
 def test_a_name_that_is_taken_cannot_be_given_again(contract_lab, xl, still, row):
     before = xl.find(still.name)
-    with pytest.raises(CommandFailed, match=rf"{row.program} create .*exit code [13]"):
+    with pytest.raises(CommandFailed, match=rf"{row.program} create .*(exit code [13]|exists)"):
         xl.create(still, paused=True)
     after = xl.find(still.name)
     assert after is not None
@@ -152,7 +152,8 @@ def impossible() -> list:
         pytest.param(lambda spec: replace(spec, memory_mib=500_000), id="no-memory"),
         pytest.param(missing_disk, id="missing-disk"),
         pytest.param(lambda spec: replace(spec, nics=(NicSpec(MAC, "nosuchbr"),)), id="missing-bridge"),
-        pytest.param(lambda spec: replace(spec, extra={"vnc": "this is wrong"}), id="syntax"),
+        # libvirt is told no key that it cannot be told; xl and xm cannot read the value
+        pytest.param(lambda spec: replace(spec, extra={"strange": "this is wrong"}), id="syntax"),
     ]
 
 
@@ -163,7 +164,7 @@ def test_a_domain_that_cannot_be_made_leaves_nothing_behind(
     spec = spoil(contract_lab.still())
     before = names(xl)
 
-    with pytest.raises(CommandFailed, match=f"{row.program} create"):
+    with pytest.raises((CommandFailed, ConfigurationError), match=rf"{row.program} create|xl\.strange"):
         xl.create(spec, paused=True)
 
     assert names(xl) == before
@@ -243,7 +244,7 @@ def test_a_cd_is_changed_in_its_drive(contract_lab, xl, still, row):
 
     xl.insert_cd(still.name, "hdc", path)
     assert xl.find(still.name) is not None
-    if row.since("4.8"):
+    if row.has_screens:
         assert xl.screen_dump(still.name).startswith(b"P6"), "its QEMU has survived that"
     xl.eject_cd(still.name, "hdc")
     contract_lab.host.shell.check(["rm", "-f", path])
@@ -303,7 +304,7 @@ def test_a_dump_that_cannot_be_written_says_why(xl, still):
 
 
 def test_the_screen_is_a_picture_where_there_is_a_way_to_it(xl, still, row):
-    if not row.since("4.8"):
+    if not row.has_screens:
         with pytest.raises(Unsupported, match="screen"):
             xl.screen_dump(still.name)
         return

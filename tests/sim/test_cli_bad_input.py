@@ -138,7 +138,6 @@ def test_what_keeps_us_out_of_a_host_is_named_with_its_mend(tmp_path: Path, lab:
         ({"known_hosts": f"{tmp_path}/changed"}, 3, ("its key has changed", "pvhck lab trust far")),
         ({"known_hosts": f"{tmp_path}/none"}, 3, ("its key is not in", "pvhck lab trust far")),
         ({"port": "1"}, 3, ("no SSH connection to 127.0.0.1:1", "is it up")),
-        ({"toolstack": "libvirt"}, 2, ("toolstack libvirt is not there", "set toolstack = xl")),
     ]
     for number, (keys, code, words) in enumerate(cases):
         hosts = lab.hosts_ini(host=keys)

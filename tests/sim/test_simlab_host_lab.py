@@ -9,7 +9,7 @@ from simlab_host_support import MAC, WAIT_S, DoubleGuest, lab, simulated, templa
 
 from harness.errors import ConfigurationError
 from harness.lab import HostKind, HostSpec
-from harness.model import ToolstackName, XenVersion
+from harness.model import XenVersion
 from harness.simlab import SimLab
 from harness.simlab.machine import QCOW2_MAGIC
 
@@ -89,7 +89,6 @@ def test_a_mistake_in_the_simulator_comes_out_at_the_end(tmp_path):
     ("changes", "words"),
     [
         ({"xen": XenVersion(3, 3)}, "plays Xen 3.4 and later"),
-        ({"toolstack": ToolstackName.LIBVIRT}, "plays xl and xm, not libvirt"),
         ({"faults": ("disk-ful",)}, "did you mean disk-full"),
     ],
 )

@@ -7,7 +7,9 @@ import dataclasses
 import json
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,8 +23,11 @@ from harness.evidence.host_side import backends
 from harness.guest.channel import Exchange
 from harness.guest.guest import Guest
 from harness.host.host import Host
+from harness.host.toolstack.libvirt import LibvirtToolstack
+from harness.host.toolstack.libvirt_xml import HostPrograms
 from harness.lab import Redactor, Secret
-from harness.model import GuestKind
+from harness.libvirtport import PortEvent
+from harness.model import GuestKind, XenVersion
 
 TAIL = TEXT_LIMIT - 1023  # one more than is kept tells that there is more
 _SETUP = "[Device Install]\r\n!!! dvi: Device not started: Device has problem: 0x0a\r\n"
@@ -322,4 +327,17 @@ def test_back_ends_are_found_in_the_recorded_subtree() -> None:
         "/local/domain/0/backend/qdisk/2/51712",
         "/local/domain/0/backend/vif/2/0",
         "/local/domain/0/backend/vkbd/2/0",
+    )
+
+
+def test_what_libvirt_told_of_a_guest_is_kept_in_words(tmp_path: Path) -> None:
+    host, guest = place()
+    told = (("win1", 2, 0, 1_700_000_000), ("other", 5, 1, 0), ("win1", 99, 1, 0))
+    port: Any = SimpleNamespace(events=lambda: tuple(PortEvent(*one) for one in told), domains=tuple)
+    shell: Any = host.shell
+    libvirt = LibvirtToolstack(shell, XenVersion(4, 17), connect=lambda: port, programs=HostPrograms)
+    host._chosen = replace(host.chosen, toolstack=libvirt)
+    collect(guest, host, tmp_path, redact=plain)
+    assert (tmp_path / "libvirt-events.txt").read_text() == (
+        "2023-11-14T22:13:20Z started, detail 0\n1970-01-01T00:00:00Z 99, detail 1\n"
     )

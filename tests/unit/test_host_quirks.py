@@ -142,9 +142,10 @@ def test_what_cannot_drive_the_host_is_said_with_its_mend(
         choose_toolstack(shell)
 
 
-def test_a_toolstack_we_cannot_drive_is_a_mistake_in_hosts_ini() -> None:
-    shell: Any = FakeShell(HostSpec("x", HostKind.SSH, "192.0.2.1", toolstack=ToolstackName.LIBVIRT), {})
-    with pytest.raises(ConfigurationError, match="libvirt"):
+def test_a_xen_that_libvirt_does_not_drive_is_a_mistake_in_hosts_ini() -> None:
+    spec = HostSpec("x", HostKind.SSH, "192.0.2.1", toolstack=ToolstackName.LIBVIRT)
+    shell: Any = FakeShell(spec, {"xl info": info("4.5")})
+    with pytest.raises(ConfigurationError, match=r"libvirt wants Xen 4\.6"):
         choose_toolstack(shell)
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 from harness.errors import CommandFailed, ConfigurationError, ToolMissing
 from harness.host.ssh import SshShell
+from harness.host.toolstack.libvirt import LibvirtToolstack
+from harness.host.toolstack.libvirt_open import find_programs, open_port
 from harness.host.toolstack.protocol import HostInfo, Toolstack
 from harness.host.toolstack.quirks import BESIDE_XEND
 from harness.host.toolstack.tables import parse_info
@@ -16,6 +19,7 @@ from harness.model import CommandResult, ToolstackName, XenVersion
 __all__ = ["Chosen", "choose_toolstack"]
 
 _NOT_FOUND = 127
+_FIRST_LIBVIRT = XenVersion(4, 6)  # docs/drvxen.rst of libvirt
 _FIRST_XL = XenVersion(4, 1)  # xl of 4.0 lacks shutdown and device commands (facts/pv-drivers.md 8.1)
 
 
@@ -42,9 +46,7 @@ def choose_toolstack(shell: SshShell) -> Chosen:
         case ToolstackName.XM:
             return _xm(shell, "hosts.ini says so")
         case ToolstackName.LIBVIRT:
-            raise ConfigurationError(
-                f"host {shell.spec.name}: toolstack libvirt is not there yet", mend="set toolstack = xl"
-            )
+            return _libvirt(shell)
         case None:
             return _found(shell)
 
@@ -82,6 +84,23 @@ def _xl(shell: SshShell, why: str) -> Chosen:
             f"host {shell.spec.name}: xl of Xen {info.version} can do too little", mend="set toolstack = xm"
         )
     return Chosen(XlToolstack(shell, info.version), info, why)
+
+
+def _libvirt(shell: SshShell) -> Chosen:
+    info = _xl(shell, "").info  # what libvirt's driver lacks goes through xl
+    if info.version < _FIRST_LIBVIRT:
+        raise ConfigurationError(
+            f"host {shell.spec.name}: libvirt wants Xen {_FIRST_LIBVIRT} or later, it is {info.version}",
+            mend="set toolstack = xl",
+        )
+    toolstack = LibvirtToolstack(
+        shell,
+        info.version,
+        connect=lambda: open_port(shell),
+        programs=functools.cache(lambda: find_programs(shell)),
+    )
+    toolstack.domains()  # that libvirt answers is found out now, not by the first test
+    return Chosen(toolstack, info, "hosts.ini says so")
 
 
 def _xm(shell: SshShell, why: str) -> Chosen:

@@ -152,6 +152,9 @@ class CommandToolstack(ABC):
         if len(self.disks(name)) != before - 1:
             raise CommandFailed(f"host {self._host}: block-detach: {vdev} of {name} is still listed")
 
+    def close(self) -> None:  # noqa: B027  # nothing to end, in neither of them
+        """See ``Toolstack.close``: commands hold nothing open."""
+
     # -- what differs
 
     @abstractmethod

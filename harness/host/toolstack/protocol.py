@@ -250,3 +250,6 @@ class Toolstack(Protocol):
 
     def screen_dump(self, name: str) -> bytes:
         """The screen of a domain with a graphics adapter, as a PPM picture."""
+
+    def close(self) -> None:
+        """End what it holds open beside the host's SSH connection; a later call opens it anew."""

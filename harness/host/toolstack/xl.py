@@ -41,7 +41,7 @@ _COMPLAINT = re.compile(r"libxl: error|^Error: |failed\b|^Cannot stat", re.MULTI
 _DUMP_POLL_S = 1.0
 _DUMP_STILL = 3  # looks that must find the same size: by then xl has written everything
 _DUMPED_PART = 0.9  # of a domain's memory; what it gave back or never touched is left out
-_FAULTY_QEMU = "7.2."
+_FAULTY_QEMU = ("5.2.", "7.2.")
 _DRIVES = {"hda": 768, "hdb": 832, "hdc": 5632, "hdd": 5696}  # docs/misc/vbd-interface.txt
 
 
@@ -189,8 +189,8 @@ class XlToolstack(CommandToolstack):
     def _dies_of_cd_insert(self, name: str) -> bool:
         """Whether ``xl cd-insert`` would end the domain's QEMU.
 
-        Seen on Debian 12's Xen 4.17: QEMU 7.2.22 has a segmentation fault at the ``add-fd`` that xl
-        sends. Which 7.2 was the first is not known (guess: all of them are spared).
+        Seen with Debian's Xen 4.17 and 4.14: QEMU 7.2.22 has a segmentation fault at the ``add-fd`` that
+        xl sends, and 5.2.0 is gone as well. Whether versions between them are too is not known.
         """
         if not quirks.MONITOR.holds(self.version):
             return False

@@ -24,13 +24,12 @@ from harness.host.toolstack.protocol import (
     Trigger,
     Unsupported,
 )
+from harness.host.toolstack.pvsigns import shows_pv
 from harness.host.toolstack.tables import parse_block_list, parse_network_list, parse_sxp_description
 from harness.host.toolstack.xm_config import nic_words, render
 from harness.model import CommandResult, ToolstackName
 
 __all__ = ["XmToolstack"]
-
-_CONNECTED = "4"  # XenbusState (xen/include/public/io/xenbus.h)
 
 
 class XmToolstack(CommandToolstack):
@@ -142,17 +141,7 @@ class XmToolstack(CommandToolstack):
         return legacy_words(disk)
 
     def _shows_pv(self, name: str) -> bool:
-        """Whether a PV driver shows in xenstore: XENBUS says so, or a front end has connected.
-
-        Under xend a guest may write ``control`` (facts/pv-drivers.md 2.1). xend itself asks Xen for the
-        guest's callback interrupt, which nothing in a dom0 of that time prints.
-        """
-        tree = self._store.tree(f"/local/domain/{self._required(name).domid}")
-        return any(
-            (path.endswith("/control/feature-suspend") and value == "1")
-            or (re.search(r"/device/v(if|bd)/\d+/state$", path) and value == _CONNECTED)
-            for path, value in tree.items()
-        )
+        return shows_pv(self._store, self._required(name).domid)
 
     def _index_of(self, name: str, mac: str) -> str:
         for device in self.nics(name):

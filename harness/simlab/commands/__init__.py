@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from harness.model import XenVersion
 from harness.simlab.commands import disks, files, images, listing, network, store, system, text, tools
 from harness.simlab.host.simhost import SimHost
+from harness.simlab.libvirt import program as libvirt
 from harness.simlab.shell.process import Command
 from harness.simlab.xl import program as xl
 from harness.simlab.xm import program as xm
@@ -21,6 +22,7 @@ def dom0_commands(host: SimHost) -> Mapping[str, Command]:
         known |= room.COMMANDS
     if host.version >= _FIRST_XL:
         known |= xl.COMMANDS
+        known |= libvirt.COMMANDS
     if host.version < _FIRST_WITHOUT_XM:
         known |= xm.COMMANDS
     return known

@@ -12,7 +12,7 @@ from harness.simlab.xl.create import build_domain
 from harness.simlab.xl.life import request_stop
 from harness.simlab.xl.table import XlCommand, find_domain, libxl_error
 
-__all__ = ["COMMANDS", "suspend"]
+__all__ = ["COMMANDS", "read_token", "suspend", "write_saved"]
 
 _MAGIC = "Xen saved domain, xl format\n \0 \r"  # xl_vmcontrol.c; what follows is ours
 _FRAMES = 1044480
@@ -32,13 +32,8 @@ def _save(process: Process, options: Options) -> int:
         raise CommandError(f"{words}Failed to save domain, resuming domain\n")  # a guess at the words
     if domain.gone or not domain.suspended:
         raise CommandError(libxl_error("libxl_dom_save.c:95:save", "the domain has stopped", domain.domid))
-    token = process.host.random_bytes(16).hex()
     try:
-        process.host.files.check_room(path)
-        real = process.host.files.real(path)
-        real.write_text(f"{_MAGIC}{token}\n", encoding="utf-8")
-        with real.open("r+b") as file:
-            file.truncate(domain.memory * 1024)
+        write_saved(process, domain, path, _MAGIC)
     except OSError as error:
         process.host.lifecycle.resume(domain)
         # a guess at the words
@@ -48,8 +43,40 @@ def _save(process: Process, options: Options) -> int:
         done = _FRAMES * step // _STEPS
         process.err(f"xc: progress: Frames: {done}/{_FRAMES} {100 * step // _STEPS:4}%\n")
     process.err("xc: progress: End of stream: 0/0    0%\n")
-    process.host.lifecycle.save(domain, token)
     return 0
+
+
+def write_saved(process: Process, domain: Domain, path: str, magic: str) -> None:
+    """Write the file of a suspended domain, and end its life.
+
+    Raises:
+        OSError: there is no room.
+    """
+    token = process.host.random_bytes(16).hex()
+    process.host.files.check_room(path)
+    real = process.host.files.real(path)
+    real.write_bytes(f"{magic}{token}\n".encode())
+    with real.open("r+b") as file:
+        file.truncate(domain.memory * 1024)
+    process.host.lifecycle.save(domain, token)
+
+
+def read_token(process: Process, path: str, magic: str) -> str | None:
+    """What a file of ours stands for; None for a file that is none, or is not there.
+
+    One of ours can be restored once: its guest goes on, there is no second one.
+    """
+    real = process.host.files.real(path)
+    if not real.is_file():
+        return None
+    with real.open("rb") as file:
+        head = file.read(256)
+    raw = magic.encode()
+    return (
+        head.removeprefix(raw).partition(b"\n")[0].decode("ascii", "replace")
+        if head.startswith(raw)
+        else None
+    )
 
 
 def suspend(process: Process, domain: Domain) -> bool:
@@ -76,12 +103,9 @@ def _restore(process: Process, options: Options) -> int:
     real = process.host.files.real(path)
     if not real.is_file():
         raise CommandError("Can't open restore file: No such file or directory\n")
-    with real.open("rb") as file:
-        magic, _, rest = file.read(256).decode("utf-8", "replace").partition("\r")
-    token = rest.partition("\n")[0]
-    saved = process.host.lifecycle.saved(token)
-    if f"{magic}\r" != _MAGIC or saved is None:
-        # one of ours can be restored once: its guest goes on, there is no second one
+    token = read_token(process, path, _MAGIC)
+    saved = process.host.lifecycle.saved(token) if token is not None else None
+    if token is None or saved is None:
         raise CommandError("File has wrong magic number - corrupt or for a different tool?\n")
     process.err(
         f"Loading new save file {path} (new xl fmt info 0x3/0x0/1565)\n"

@@ -8,7 +8,7 @@ from harness.simlab.commands.options import Options
 from harness.simlab.host.domain import Domain
 from harness.simlab.machine import StopReason
 from harness.simlab.shell.process import CommandError, Process
-from harness.simlab.xl.saving import suspend
+from harness.simlab.xl.saving import read_token, suspend, write_saved
 from harness.simlab.xm.table import XmCommand, find_domain, xend_error
 
 __all__ = ["COMMANDS"]
@@ -70,30 +70,22 @@ def _save(process: Process, options: Options) -> int:
         raise xend_error(process, "Domain is not running")
     if not suspend(process, domain):
         raise xend_error(process, f"Timeout waiting for domain {domain.domid} to suspend")
-    token = process.host.random_bytes(16).hex()
     try:
-        process.host.files.check_room(path)
-        real = process.host.files.real(path)
-        real.write_text(f"{_MAGIC}{token}\n", encoding="utf-8")
-        with real.open("r+b") as file:
-            file.truncate(domain.memory * 1024)
+        write_saved(process, domain, path, _MAGIC)
     except OSError as error:
         process.host.lifecycle.resume(domain)
         raise xend_error(process, f"can't write guest state file {path}: {error.strerror}") from error
-    process.host.lifecycle.save(domain, token)
     return 0
 
 
 def _restore(process: Process, options: Options) -> int:
     path = options.words[0]
-    real = process.host.files.real(path)
-    if not real.is_file():
-        raise CommandError(f"Error: xm restore: Unable to read file {path}\n")
-    with real.open("rb") as file:
-        magic, _, token = file.read(256).decode("utf-8", "replace").partition("\n")[0].rpartition(_MAGIC)
     host = process.host
-    saved = host.lifecycle.saved(token)
-    if magic or saved is None:
+    if not host.files.real(path).is_file():
+        raise CommandError(f"Error: xm restore: Unable to read file {path}\n")
+    token = read_token(process, path, _MAGIC)
+    saved = host.lifecycle.saved(token) if token is not None else None
+    if token is None or saved is None:
         raise xend_error(process, "not a valid guest state file: found ''")
     with host.hypervisor.lock:
         needed = replace(saved.config, memory=saved.memory // 1024)

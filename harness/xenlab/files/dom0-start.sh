@@ -12,6 +12,11 @@ mkdir -p /dev/pts /dev/shm
 mounted /dev/pts devpts
 mounted /dev/shm tmpfs
 mounted /run tmpfs
+# udev would make them; nft 0.9 (bullseye) opens /dev/stdin for "-f -"
+ln -sfn /proc/self/fd /dev/fd
+ln -sf /proc/self/fd/0 /dev/stdin
+ln -sf /proc/self/fd/1 /dev/stdout
+ln -sf /proc/self/fd/2 /dev/stderr
 hostname xenlab
 
 for module in xen-evtchn xen-gntdev xen-gntalloc xen-privcmd xenfs xen-netback xen-blkback \
