@@ -54,8 +54,9 @@ def choose_toolstack(shell: SshShell) -> Chosen:
 def _found(shell: SshShell) -> Chosen:
     xend = shell.run(["xm", "info"], repeatable=True)
     if xend.ok:
-        version = parse_info(xend.stdout).version
-        return _xm(shell, f"xend runs, on Xen {version}: xl beside it would not know its domains")
+        info = parse_info(xend.stdout)
+        why = f"xend runs, on Xen {info.version}: xl beside it would not know its domains"
+        return Chosen(XmToolstack(shell, info.version), info, why)
     return _xl(shell, "xend does not run" if _is_there(xend) else "there is no xm")
 
 

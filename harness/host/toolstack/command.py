@@ -1,29 +1,27 @@
 """What xl and xm have in common: commands of the same names, whose work is read back from lists.
 
-Exit codes are never the last word: a domain, disk or interface that was made has to be listed
-afterwards, one that was taken away must not be.
+Exit codes are never the last word (``readback``).
 """
 
 from __future__ import annotations
 
 import re
-from abc import ABC, abstractmethod
-from collections.abc import Callable
+from abc import abstractmethod
 from typing import ClassVar
 
-from harness.deadline import Deadline, Done, NotYet, wait_until
 from harness.errors import CommandFailed
 from harness.host.area import home_of
 from harness.host.domain import DiskSpec, DomainSpec
-from harness.host.ssh import SshShell
 from harness.host.toolstack.protocol import (
     BlockDevice,
     DomainInfo,
     HostInfo,
     NetworkDevice,
     NoSuchDomain,
+    Trigger,
     VcpuInfo,
 )
+from harness.host.toolstack.readback import GONE_S, ReadBack
 from harness.host.toolstack.tables import (
     parse_block_list,
     parse_info,
@@ -32,28 +30,21 @@ from harness.host.toolstack.tables import (
     parse_uptime,
     parse_vcpu_list,
 )
-from harness.host.xenstore import Xenstore
-from harness.model import CommandResult, XenVersion
+from harness.model import CommandResult
 
-__all__ = ["CommandToolstack"]
+__all__ = ["SLOW_S", "CommandToolstack"]
 
 # Seconds before the host's time factor; create, save and restore after osstest's ts-* limits.
-QUICK_S = 30
+_QUICK_S = 30
 SLOW_S = 200
-_DESTROY_S = 40
 
 
-class CommandToolstack(ABC):
+class CommandToolstack(ReadBack):
     """The shared part of ``Toolstack``. Its own files lie in the run's folder, where a sweep finds them."""
 
     program: ClassVar[str]
     device_s: ClassVar[float]  # how long plugging in and out may take
     absent: ClassVar[re.Pattern[str]]  # what it says of a domain that is not there
-
-    def __init__(self, shell: SshShell, version: XenVersion) -> None:
-        self.version = version
-        self._shell = shell
-        self._store = Xenstore(shell)
 
     # -- looking
 
@@ -68,10 +59,6 @@ class CommandToolstack(ABC):
     def domains(self) -> tuple[DomainInfo, ...]:
         """See ``Toolstack.domains``."""
         return parse_list(self._read("list"))
-
-    def find(self, name: str) -> DomainInfo | None:
-        """See ``Toolstack.find``."""
-        return next((domain for domain in self.domains() if domain.name == name), None)
 
     def disks(self, name: str) -> tuple[BlockDevice, ...]:
         """See ``Toolstack.disks``."""
@@ -103,7 +90,7 @@ class CommandToolstack(ABC):
 
     def destroy(self, name: str) -> None:
         """See ``Toolstack.destroy``."""
-        result = self._shell.run([self.program, "destroy", name], timeout_s=_DESTROY_S)
+        result = self._shell.run([self.program, "destroy", name], timeout_s=GONE_S)
         if self.absent.search(result.stderr):
             raise NoSuchDomain(f"host {self._host}: {result.describe()}")
         # a domain that is going down by itself makes destroy fail ("Device Model already exited")
@@ -112,16 +99,12 @@ class CommandToolstack(ABC):
     def pause(self, name: str) -> None:
         """See ``Toolstack.pause``."""
         self._change("pause", name)
-        if not self._required(name).paused:
-            raise CommandFailed(f"host {self._host}: {name} is not paused")
+        self._require_paused(name)
 
     def unpause(self, name: str) -> None:
         """See ``Toolstack.unpause``."""
         self._change("unpause", name)
-        domain = self._required(name)
-        # where Xen counts pauses one unpause undoes one (quirks.COUNTED_PAUSES)
-        if domain.paused and not domain.shutdown:
-            raise CommandFailed(f"host {self._host}: {name} is still paused")
+        self._require_unpaused(name)
 
     def save(self, name: str, path: str) -> None:
         """See ``Toolstack.save``."""
@@ -140,20 +123,22 @@ class CommandToolstack(ABC):
 
     def attach_disk(self, name: str, disk: DiskSpec) -> None:
         """See ``Toolstack.attach_disk``."""
-        before = {device.vdev for device in self.disks(name)}
-        self._change("block-attach", name, *self._disk_words(disk), timeout_s=self.device_s)
-        if before == {device.vdev for device in self.disks(name)}:
-            raise CommandFailed(f"host {self._host}: {disk.vdev} of {name} is not in the list of disks")
+        with self._attaching_disk(name, disk.vdev):
+            self._change("block-attach", name, *self._disk_words(disk), timeout_s=self.device_s)
 
     def detach_disk(self, name: str, vdev: str) -> None:
         """See ``Toolstack.detach_disk``."""
-        before = len(self.disks(name))
-        self._change("block-detach", name, vdev, timeout_s=self.device_s)
-        if len(self.disks(name)) != before - 1:
-            raise CommandFailed(f"host {self._host}: block-detach: {vdev} of {name} is still listed")
+        with self._detaching_disk(name, vdev):
+            self._change("block-detach", name, vdev, timeout_s=self.device_s)
 
-    def close(self) -> None:  # noqa: B027  # nothing to end, in neither of them
+    def close(self) -> None:  # nothing to end, in neither of them
         """See ``Toolstack.close``: commands hold nothing open."""
+
+    # -- events
+
+    def trigger(self, name: str, trigger: Trigger) -> None:
+        """See ``Toolstack.trigger``."""
+        self._change("trigger", name, trigger.value)
 
     # -- what differs
 
@@ -171,16 +156,12 @@ class CommandToolstack(ABC):
 
     # -- for both
 
-    @property
-    def _host(self) -> str:
-        return self._shell.spec.name
-
     def _read(self, *words: str) -> str:
         return self._checked(
-            self._shell.run([self.program, *words], timeout_s=QUICK_S, repeatable=True)
+            self._shell.run([self.program, *words], timeout_s=_QUICK_S, repeatable=True)
         ).stdout
 
-    def _change(self, *words: str, timeout_s: float = QUICK_S) -> CommandResult:
+    def _change(self, *words: str, timeout_s: float = _QUICK_S) -> CommandResult:
         return self._checked(self._shell.run([self.program, *words], timeout_s=timeout_s))
 
     def _checked(self, result: CommandResult) -> CommandResult:
@@ -194,43 +175,9 @@ class CommandToolstack(ABC):
         """A failed command for people."""
         return result.describe()
 
-    def _plugged(self, name: str, mac: str, plug: Callable[[], object], unplug: Callable[[], object]) -> None:
-        """Plug an interface in; what a failed attempt leaves behind is taken away again."""
-        try:
-            plug()
-        except NoSuchDomain:
-            raise
-        except CommandFailed:
-            if self._has_nic(name, mac):
-                unplug()
-            raise
-        if not self._has_nic(name, mac):
-            raise CommandFailed(f"host {self._host}: {mac} of {name} is not in the list of interfaces")
-
-    def _unplugged(self, name: str, mac: str) -> None:
-        if self._has_nic(name, mac):
-            raise CommandFailed(f"host {self._host}: {mac} of {name} is still in the list of interfaces")
-
-    def _has_nic(self, name: str, mac: str) -> bool:
-        return any(device.mac == mac.lower() for device in self.nics(name))
-
-    def _required(self, name: str) -> DomainInfo:
-        domain = self.find(name)
-        if domain is None:
-            raise NoSuchDomain(f"host {self._host}: there is no domain {name}")
-        return domain
-
     def _gone(self, name: str, result: CommandResult) -> None:
-        def probe() -> Done[None] | NotYet:
-            domain = self.find(name)
-            return Done(None) if domain is None else NotYet(f"{domain}; {result.describe()}")
-
-        command = f"{self.program} {result.argv[1]}"
-        wait_until(
-            probe,
-            subject=f"{name} leaves {self.program} list on host {self._host} after {command}",
-            deadline=Deadline.after(_DESTROY_S * self._shell.spec.time_factor),
-        )
+        listing = f"{self.program} list on host {self._host} after {self.program} {result.argv[1]}"
+        self._wait_gone(name, listing=listing, told=result.describe())
 
     def _require_file(self, path: str) -> None:
         """Some versions take a CD's path for whatever it is, and say nothing."""

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from harness.deadline import Deadline, Done, NotYet, wait_until
 from harness.errors import CommandFailed, HostUnreachable
 from harness.host.domain import DiskSpec, DomainSpec, NicSpec
 from harness.host.ssh import SshShell
@@ -38,8 +37,8 @@ from harness.host.toolstack.protocol import (
     VcpuInfo,
 )
 from harness.host.toolstack.pvsigns import shows_pv
+from harness.host.toolstack.readback import ReadBack
 from harness.host.toolstack.xl import XlToolstack
-from harness.host.xenstore import Xenstore
 from harness.libvirtport import (
     LibvirtCode,
     LibvirtPort,
@@ -54,11 +53,10 @@ from harness.model import ToolstackName, XenVersion
 __all__ = ["LibvirtToolstack"]
 
 _T = TypeVar("_T")
-_GONE_S = 40  # before the host's time factor, as for xl
 _CRASHED = 3  # virDomainShutoffReason
 
 
-class LibvirtToolstack:
+class LibvirtToolstack(ReadBack):
     """``Toolstack`` by libvirt. A connection that was lost is opened anew by the next call.
 
     ``connect`` opens one; ``programs`` finds out where the host has hvmloader and QEMU.
@@ -75,14 +73,12 @@ class LibvirtToolstack:
         connect: Callable[[], LibvirtPort],
         programs: Callable[[], HostPrograms],
     ) -> None:
-        self.version = version
-        self._shell = shell
+        super().__init__(shell, version)
         self._connect = connect
         self._open: LibvirtPort | None = None
         self._events: list[PortEvent] = []
         self._programs = programs
         self._xl = XlToolstack(shell, version)
-        self._store = Xenstore(shell)
 
     # -- looking
 
@@ -97,10 +93,6 @@ class LibvirtToolstack:
     def domains(self) -> tuple[DomainInfo, ...]:
         """See ``Toolstack.domains``."""
         return tuple(_info(domain) for domain in self._looked("list", "", lambda port: port.domains()))
-
-    def find(self, name: str) -> DomainInfo | None:
-        """See ``Toolstack.find``."""
-        return next((domain for domain in self.domains() if domain.name == name), None)
 
     def config(self, name: str) -> Description:
         """See ``Toolstack.config``."""
@@ -155,16 +147,13 @@ class LibvirtToolstack:
         """See ``Toolstack.pause``."""
         with self._asked("suspend", name):
             self._port.pause(name)
-        if not self._required(name).paused:
-            raise CommandFailed(f"host {self._host}: {name} is not paused")
+        self._require_paused(name)
 
     def unpause(self, name: str) -> None:
         """See ``Toolstack.unpause``."""
         with self._asked("resume", name):
             self._port.resume(name)
-        domain = self._required(name)
-        if domain.paused and not domain.shutdown:
-            raise CommandFailed(f"host {self._host}: {name} is still paused")
+        self._require_unpaused(name)
 
     def save(self, name: str, path: str) -> None:
         """See ``Toolstack.save``."""
@@ -195,40 +184,30 @@ class LibvirtToolstack:
 
     def attach_disk(self, name: str, disk: DiskSpec) -> None:
         """See ``Toolstack.attach_disk``."""
-        before = {device.vdev for device in self.disks(name)}
-        there = self._shell.run(["ls", disk.path], repeatable=True)
-        if not there.ok:  # seen on libvirt 9.0: it takes a path that does not exist, and says nothing
-            raise CommandFailed(f"host {self._host}: block-attach to {name}: {there.describe()}")
-        with self._asked("block-attach", name):
-            self._port.attach(name, disk_xml(disk))
-        if before == {device.vdev for device in self.disks(name)}:
-            raise CommandFailed(f"host {self._host}: {disk.vdev} of {name} is not in the list of disks")
+        with self._attaching_disk(name, disk.vdev):
+            there = self._shell.run(["ls", disk.path], repeatable=True)
+            if not there.ok:  # seen on libvirt 9.0: it takes a path that does not exist, and says nothing
+                raise CommandFailed(f"host {self._host}: block-attach to {name}: {there.describe()}")
+            with self._asked("block-attach", name):
+                self._port.attach(name, disk_xml(disk))
 
     def detach_disk(self, name: str, vdev: str) -> None:
         """See ``Toolstack.detach_disk``."""
         xml = disk_of(self._xml(name), vdev)
         if xml is None:
             raise CommandFailed(f"host {self._host}: block-detach: {name} has no disk {vdev}")
-        before = len(self.disks(name))
-        with self._asked("block-detach", name):
+        with self._detaching_disk(name, vdev), self._asked("block-detach", name):
             self._port.detach(name, xml)
-        if len(self.disks(name)) != before - 1:
-            raise CommandFailed(f"host {self._host}: block-detach: {vdev} of {name} is still listed")
 
     def attach_nic(self, name: str, nic: NicSpec) -> None:
         """See ``Toolstack.attach_nic``."""
-        try:
+
+        def plug() -> None:
             with self._asked("network-attach", name):
                 self._port.attach(name, nic_xml(nic))
-        except NoSuchDomain:
-            raise
-        except CommandFailed:
-            # seen on libvirt 9.0: rc 1, and the vif is there (facts/nested-xen.md)
-            if any(device.mac == nic.mac.lower() for device in self.nics(name)):
-                self._xl.detach_nic(name, nic.mac)
-            raise
-        if all(device.mac != nic.mac.lower() for device in self.nics(name)):
-            raise CommandFailed(f"host {self._host}: {nic.mac} of {name} is not in the list of interfaces")
+
+        # seen on libvirt 9.0: rc 1, and the vif is there (facts/nested-xen.md)
+        self._plugged(name, nic.mac, plug, lambda: self._xl.detach_nic(name, nic.mac))
 
     def detach_nic(self, name: str, mac: str) -> None:
         """See ``Toolstack.detach_nic``."""
@@ -237,8 +216,7 @@ class LibvirtToolstack:
             raise CommandFailed(f"host {self._host}: network-detach: {name} has no interface {mac}")
         with self._asked("network-detach", name):
             self._port.detach(name, xml)
-        if any(device.mac == mac.lower() for device in self.nics(name)):
-            raise CommandFailed(f"host {self._host}: {mac} of {name} is still in the list of interfaces")
+        self._unplugged(name, mac)
 
     def insert_cd(self, name: str, vdev: str, path: str) -> None:
         """See ``Toolstack.insert_cd``. By xl, which knows of a QEMU that dies of it."""
@@ -275,10 +253,6 @@ class LibvirtToolstack:
             opened.close()
 
     # -- inner parts
-
-    @property
-    def _host(self) -> str:
-        return self._shell.spec.name
 
     @property
     def _port(self) -> LibvirtPort:
@@ -328,22 +302,8 @@ class LibvirtToolstack:
     def _xml(self, name: str) -> str:
         return self._looked("dumpxml", name, lambda port: port.xml(name))
 
-    def _required(self, name: str) -> DomainInfo:
-        domain = self.find(name)
-        if domain is None:
-            raise NoSuchDomain(f"host {self._host}: there is no domain {name}")
-        return domain
-
     def _gone(self, name: str) -> None:
-        def probe() -> Done[None] | NotYet:
-            domain = self.find(name)
-            return Done(None) if domain is None else NotYet(str(domain))
-
-        wait_until(
-            probe,
-            subject=f"{name} leaves libvirt's list on host {self._host}",
-            deadline=Deadline.after(_GONE_S * self._shell.spec.time_factor),
-        )
+        self._wait_gone(name, listing=f"libvirt's list on host {self._host}")
 
 
 def _info(domain: PortDomain) -> DomainInfo:

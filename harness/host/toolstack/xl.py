@@ -127,11 +127,7 @@ class XlToolstack(CommandToolstack):
         else:
             self._change("cd-eject", name, vdev, timeout_s=self.device_s)
 
-    # -- events and evidence
-
-    def trigger(self, name: str, trigger: Trigger) -> None:
-        """See ``Toolstack.trigger``."""
-        self._change("trigger", name, trigger.value)
+    # -- evidence
 
     def dump_core(self, name: str, path: str, *, timeout_s: float) -> int:
         """See ``Toolstack.dump_core``."""

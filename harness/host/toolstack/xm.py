@@ -114,11 +114,7 @@ class XmToolstack(CommandToolstack):
         """See ``Toolstack.eject_cd``."""
         self._change("block-configure", name, *legacy_words(DiskSpec("", vdev, cdrom=True)))
 
-    # -- events and evidence
-
-    def trigger(self, name: str, trigger: Trigger) -> None:
-        """See ``Toolstack.trigger``."""
-        self._change("trigger", name, trigger.value)
+    # -- evidence
 
     def dump_core(self, name: str, path: str, *, timeout_s: float) -> int:
         """See ``Toolstack.dump_core``. The domain is paused meanwhile (xend/XendDomain.py)."""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from harness.simlab.host.store import Store
 
-__all__ = ["serve_frontends"]
+__all__ = ["front_numbers", "serve_frontends"]
 
 _INIT, _INIT_WAIT, _INITIALISED, _CONNECTED, _CLOSING, _CLOSED = "1", "2", "3", "4", "5", "6"
 
@@ -25,6 +25,12 @@ def serve_frontends(store: Store, domid: int) -> Callable[[], None]:
             _answer(store, device)
 
     return store.subscribe(root, changed)
+
+
+def front_numbers(store: Store, frontend: str, *keys: str) -> tuple[int, ...]:
+    """Rings and event channels of a front end, as the toolstacks list them: -1 for what is not there."""
+    values = (store.get(f"{frontend}/{key}") for key in keys)
+    return tuple(int(value) if value.isdigit() else -1 for value in values)
 
 
 def _answer(store: Store, frontend: str) -> None:

@@ -160,6 +160,14 @@ class Lifecycle:
         if domain.guest is not None and domain.started:
             domain.guest.resume(_machine(domain))
 
+    def set_online(self, domain: Domain, count: int) -> None:
+        """Let a guest have this many of its processors, and write it where its drivers look."""
+        with self._host.hypervisor.lock:
+            domain.online = count
+        for cpu in range(domain.config.vcpus):
+            state = "online" if cpu < count else "offline"
+            self._host.store.write(f"{domain.root}/cpu/{cpu}/availability", state)
+
     def save(self, domain: Domain, token: str) -> None:
         """Keep a suspended domain under the token that its save file holds, and end its life."""
         self._saved[token] = SavedDomain(

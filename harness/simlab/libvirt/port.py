@@ -111,11 +111,7 @@ class SimulatedPort:
         if not 1 <= count <= domain.config.vcpus:
             text = f"invalid argument: requested vcpus is greater than max allowable vcpus: {count}"
             raise LibvirtRefusal(LibvirtCode.INVALID_ARG, text)
-        with self._host.hypervisor.lock:
-            domain.online = count
-        for cpu in range(domain.config.vcpus):
-            state = "online" if cpu < count else "offline"
-            self._host.store.write(f"{domain.root}/cpu/{cpu}/availability", state)
+        self._host.lifecycle.set_online(domain, count)
 
     def save(self, name: str, path: str) -> None:
         """See ``LibvirtPort.save``."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from harness.model import XenVersion
 from harness.simlab.commands.options import Options
+from harness.simlab.host.backends import front_numbers
 from harness.simlab.host.domain import Domain, DomainDisk
 from harness.simlab.host.vdev import Vdev, parse_vdev
 from harness.simlab.shell.process import CommandError, Process
@@ -26,9 +27,7 @@ def _block_list(process: Process, options: Options) -> int:
             continue
         for number, disk in sorted(domain.disks.items()):
             front = disk.paths.frontend
-            state, channel, ref = (
-                _number(store.get(f"{front}/{key}")) for key in ("state", "event-channel", "ring-ref")
-            )
+            state, channel, ref = front_numbers(store, front, "state", "event-channel", "ring-ref")
             ids = f"{number:<5} {0:<3} {domain.domid:<6}"
             process.out(f"{ids} {state:<5} {channel:<6} {ref:<8} {disk.paths.backend:<30}\n")
     return 0
@@ -99,9 +98,8 @@ def _network_list(process: Process, options: Options) -> int:
         domain = find_domain(process, word)
         for index, nic in sorted(domain.nics.items()):
             front = nic.paths.frontend
-            state, channel, tx, rx = (
-                _number(store.get(f"{front}/{key}"))
-                for key in ("state", "event-channel", "tx-ring-ref", "rx-ring-ref")
+            state, channel, tx, rx = front_numbers(
+                store, front, "state", "event-channel", "tx-ring-ref", "rx-ring-ref"
             )
             process.out(
                 f"{index:<3} {0:<2} {nic.config.mac}{index:6} {state:5} {channel:6} "
@@ -182,10 +180,6 @@ def _drive(domain: Domain, name: str) -> DomainDisk:
             libxl_error("libxl_disk.c:829:libxl_cdrom_insert", "Virtual device not found", domain.domid)
         )
     return disk
-
-
-def _number(text: str) -> int:
-    return int(text) if text.isdigit() else -1
 
 
 COMMANDS: dict[str, XlCommand] = {

@@ -64,11 +64,7 @@ def _vcpu_set(process: Process, options: Options) -> int:
             libxl_error("libxl_sched.c:128:libxl_set_vcpuonline", text, domain.domid)
             + f"libxl_set_vcpuonline failed domid={domain.domid} max_vcpus={count}, rc: -6\n"
         )
-    with process.host.hypervisor.lock:
-        domain.online = int(count)
-    for cpu in range(most):
-        state = "online" if cpu < int(count) else "offline"
-        process.host.store.write(f"{domain.root}/cpu/{cpu}/availability", state)
+    process.host.lifecycle.set_online(domain, int(count))
     return 0
 
 

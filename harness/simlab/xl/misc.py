@@ -8,13 +8,13 @@ from harness.model import XenVersion
 from harness.simlab.commands.options import Options
 from harness.simlab.host.domain import Domain, DomainDisk
 from harness.simlab.shell.process import CommandError, Process
+from harness.simlab.xl.saving import write_core
 from harness.simlab.xl.table import XlCommand, find_domain, libxl_error
 
 __all__ = ["COMMANDS"]
 
 _TRIGGERS = {"nmi", "reset", "init", "power", "sleep", "s3resume"}
 _NOT_THERE = {"reset", "init", "sleep"}  # as recorded for reset; for the others a guess
-_ELF = b"\x7fELF\x02\x01\x01"
 
 
 def _trigger(process: Process, options: Options) -> int:
@@ -43,10 +43,7 @@ def _sysrq(process: Process, options: Options) -> int:
 
 def _dump_core(process: Process, options: Options) -> int:
     domain, path = find_domain(process, options.words[0]), options.words[1]
-    process.host.files.check_room(path)
-    with process.host.files.real(path).open("wb") as file:
-        file.write(_ELF)
-        file.truncate(domain.memory * 1024 + 8192)
+    write_core(process, domain, path)
     if XenVersion(4, 14) <= process.host.version <= XenVersion(4, 20):
         process.killed.wait()  # measured on all three (facts/nested-xen.md): it writes all and never returns
     return 0

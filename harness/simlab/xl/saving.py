@@ -12,11 +12,12 @@ from harness.simlab.xl.create import build_domain
 from harness.simlab.xl.life import request_stop
 from harness.simlab.xl.table import XlCommand, find_domain, libxl_error
 
-__all__ = ["COMMANDS", "read_token", "suspend", "write_saved"]
+__all__ = ["COMMANDS", "read_token", "suspend", "write_core", "write_saved"]
 
 _MAGIC = "Xen saved domain, xl format\n \0 \r"  # xl_vmcontrol.c; what follows is ours
 _FRAMES = 1044480
 _STEPS = 20
+_ELF = b"\x7fELF\x02\x01\x01"
 
 
 def _save(process: Process, options: Options) -> int:
@@ -59,6 +60,18 @@ def write_saved(process: Process, domain: Domain, path: str, magic: str) -> None
     with real.open("r+b") as file:
         file.truncate(domain.memory * 1024)
     process.host.lifecycle.save(domain, token)
+
+
+def write_core(process: Process, domain: Domain, path: str) -> None:
+    """Write a dump of a domain's memory: its size is right, and it starts as one.
+
+    Raises:
+        OSError: there is no room.
+    """
+    process.host.files.check_room(path)
+    with process.host.files.real(path).open("wb") as file:
+        file.write(_ELF)
+        file.truncate(domain.memory * 1024 + 8192)
 
 
 def read_token(process: Process, path: str, magic: str) -> str | None:

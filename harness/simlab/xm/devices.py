@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from harness.simlab.commands.options import Options
+from harness.simlab.host.backends import front_numbers
 from harness.simlab.host.domain import Domain, DomainDisk, DomainNic
+from harness.simlab.host.layout import DiskPaths, NicPaths
 from harness.simlab.host.vdev import parse_vdev
 from harness.simlab.shell.process import CommandError, Process
 from harness.simlab.xl.config import CfgSyntaxError, DiskConfig, parse_legacy_disk
@@ -21,9 +23,7 @@ def _block_list(process: Process, options: Options) -> int:
         process.out("Vdev  BE handle state evt-ch ring-ref BE-path\n")
     for number, disk in sorted(domain.disks.items()):
         front = disk.paths.frontend
-        state, channel, ref = (
-            _number(store.get(f"{front}/{key}")) for key in ("state", "event-channel", "ring-ref")
-        )
+        state, channel, ref = front_numbers(store, front, "state", "event-channel", "ring-ref")
         line = f"{number:<5}  {0:<3}  {0:<3}   {state:<3}    {channel:<3}    {ref:<5} "
         process.out(f"{line}{disk.paths.backend:<30}  \n")
     return 0
@@ -36,9 +36,8 @@ def _network_list(process: Process, options: Options) -> int:
         process.out("Idx BE     MAC Addr.     handle state evt-ch tx-/rx-ring-ref BE-path\n")
     for index, nic in sorted(domain.nics.items()):
         front = nic.paths.frontend
-        state, channel, tx, rx = (
-            _number(store.get(f"{front}/{key}"))
-            for key in ("state", "event-channel", "tx-ring-ref", "rx-ring-ref")
+        state, channel, tx, rx = front_numbers(
+            store, front, "state", "event-channel", "tx-ring-ref", "rx-ring-ref"
         )
         line = f"{index:<3} {0:<3}{nic.config.mac:<17}    {index:<3}   {state:<3}    {channel:<3}   "
         process.out(f"{line}{tx:<5}/{rx:<5}   {nic.paths.backend:<30}  \n")
@@ -71,9 +70,7 @@ def _block_detach(process: Process, options: Options) -> int:
     word, name = options.words
     domain = find_domain(word, process)
     disk = _disk_of(process, domain, name)
-    let_go = process.host.plug.close(domain, disk.paths)
-    if not let_go and not options.has("-f", "--force"):
-        raise xend_error(process, f"Device {name} (vbd) could not be disconnected. ")
+    _let_go(process, options, domain, disk.paths, f"{name} (vbd)")
     process.host.plug.drop_disk(domain, disk)
     process.host.plug.announce(domain)
     return 0
@@ -121,12 +118,18 @@ def _network_detach(process: Process, options: Options) -> int:
     word, which = options.words
     domain = find_domain(word, process)
     nic = _nic_of(process, domain, which)
-    let_go = process.host.plug.close(domain, nic.paths)
-    if not let_go and not options.has("-f", "--force"):
-        raise xend_error(process, f"Device {which} (vif) could not be disconnected. ")
+    _let_go(process, options, domain, nic.paths, f"{which} (vif)")
     process.host.plug.drop_nic(domain, nic)
     process.host.plug.announce(domain)
     return 0
+
+
+def _let_go(
+    process: Process, options: Options, domain: Domain, paths: DiskPaths | NicPaths, device: str
+) -> None:
+    """Ask the guest for a device; what it keeps is taken by force only."""
+    if not process.host.plug.close(domain, paths) and not options.has("-f", "--force"):
+        raise xend_error(process, f"Device {device} could not be disconnected. ")
 
 
 def _nic_of(process: Process, domain: Domain, which: str) -> DomainNic:
@@ -155,16 +158,8 @@ def _vcpu_set(process: Process, options: Options) -> int:
         raise xend_error(process, "Zero or less VCPUs is invalid")
     if count > domain.config.vcpus:
         raise xend_error(process, "Cannot set vcpus greater than max vcpus on running domain")
-    with process.host.hypervisor.lock:
-        domain.online = count
-    for cpu in range(domain.config.vcpus):
-        state = "online" if cpu < count else "offline"
-        process.host.store.write(f"{domain.root}/cpu/{cpu}/availability", state)
+    process.host.lifecycle.set_online(domain, count)
     return 0
-
-
-def _number(text: str) -> int:
-    return int(text) if text.isdigit() else -1
 
 
 COMMANDS: dict[str, XmCommand] = {

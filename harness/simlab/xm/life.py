@@ -8,13 +8,12 @@ from harness.simlab.commands.options import Options
 from harness.simlab.host.domain import Domain
 from harness.simlab.machine import StopReason
 from harness.simlab.shell.process import CommandError, Process
-from harness.simlab.xl.saving import read_token, suspend, write_saved
+from harness.simlab.xl.saving import read_token, suspend, write_core, write_saved
 from harness.simlab.xm.table import XmCommand, find_domain, xend_error
 
 __all__ = ["COMMANDS"]
 
 _MAGIC = "LinuxGuestRecord"  # xend/XendCheckpoint.py; what follows is ours
-_ELF = b"\x7fELF\x02\x01\x01"
 _REASONS = {"poweroff": StopReason.POWEROFF, "reboot": StopReason.REBOOT}
 _NOT_THERE = {"reset", "init"}  # as recorded of Xen 4.17 for reset; for the others a guess
 
@@ -126,10 +125,7 @@ def _dump_core(process: Process, options: Options) -> int:
     domain, path = find_domain(options.words[0], process), options.words[1]
     process.out(f"Dumping core of domain: {options.words[0]} ...\n")
     try:
-        process.host.files.check_room(path)
-        with process.host.files.real(path).open("wb") as file:
-            file.write(_ELF)
-            file.truncate(domain.memory * 1024 + 8192)
+        write_core(process, domain, path)
     except OSError as error:
         raise xend_error(process, f"Failed to dump core: {error.strerror}") from error
     return 0
