@@ -10,6 +10,7 @@ from rich.console import Console
 
 from benchmarks.channel import channel
 from benchmarks.compare import Comparison, as_table
+from benchmarks.nightly import guests, nightly
 from benchmarks.overhead import overhead, planning
 from benchmarks.transfer import transfer
 from benchmarks.xen import nested_xen
@@ -23,6 +24,8 @@ HERE: dict[str, Benchmark] = {
     "transfer": transfer,
     "overhead": overhead,
     "planning": planning,
+    "nightly": nightly,
+    "guests": guests,
 }
 ON_XEN: dict[str, Benchmark] = {"nested-xen": nested_xen}
 

@@ -9,6 +9,7 @@ code of ``pvhck``::
     |   +-- HostUnreachable             no SSH connection to the host
     |   +-- HostAuthFailed              the host refuses our key or password
     |   +-- HostKeyProblem              the host's key is unknown or has changed
+    |   +-- HostBusy                    somebody else has the host, or it is not to be used
     |   +-- CommandFailed               a command on the host failed
     |   +-- CommandTimedOut             a command on the host did not finish in time
     |   +-- OutputNotUnderstood         a parser met text it cannot read
@@ -46,6 +47,7 @@ __all__ = [
     "GuestUnreachable",
     "HarnessError",
     "HostAuthFailed",
+    "HostBusy",
     "HostKeyProblem",
     "HostUnreachable",
     "InfrastructureError",
@@ -88,6 +90,10 @@ class HostUnreachable(InfrastructureError):
 
 class HostAuthFailed(InfrastructureError):
     """The host refuses our key or password."""
+
+
+class HostBusy(InfrastructureError):
+    """Somebody else has the host, or it is not to be used now."""
 
 
 class HostKeyProblem(InfrastructureError):

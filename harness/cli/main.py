@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,6 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with loading():
         parser = _parser()
     parsed = parser.parse_args(arguments)
+    # what it logs comes as an exception, too, and is said once
+    logging.getLogger("paramiko").addHandler(logging.NullHandler())
     with interruptible(), contextlib.suppress(BrokenPipeError):
         try:
             return int(parsed.command(parsed))

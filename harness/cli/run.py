@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import inspect
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,12 @@ from harness.cli.exits import EXIT_BROKEN, EXIT_INTERRUPTED, EXIT_NOTHING, EXIT_
 from harness.errors import ConfigurationError, HarnessError
 from harness.lab import profile_names
 from harness.results import exit_code
-from harness.session.options import Keep, minutes
+from harness.results.history import last_durations
+from harness.session.collecting import Collection
+from harness.session.controller import Controller, Plan
+from harness.session.options import Keep, RunOptions, minutes
+from harness.session.planning import make_plan
+from harness.session.request import open_request
 from harness.session.run import Run
 from harness.session.selection import Planned, area_of, drivers_of, hck_of
 
@@ -59,7 +65,17 @@ def add_commands(commands: Any, lab_options: argparse.ArgumentParser) -> None:
         help="leave the guests on their hosts",
     )
     run.add_argument("--max-time", metavar="M", type=minutes, help="minutes after which no test begins")
+    run.add_argument(
+        "--wait", metavar="M", type=minutes, default=0, help="minutes to wait for hosts that others have"
+    )
     run.add_argument("--seed", metavar="N", type=int, default=1, help="of patterns and simulated guests")
+    run.add_argument(
+        "-j",
+        "--slots",
+        metavar="N",
+        type=_positive,
+        help="guests at once on all hosts (default: what they have room for); 1: no workers",
+    )
     run.add_argument("--reports", metavar="DIR", default="reports", help="where the run's folder is made")
     run.set_defaults(command=run_command)
 
@@ -72,22 +88,59 @@ def add_commands(commands: Any, lab_options: argparse.ArgumentParser) -> None:
 def run_command(arguments: argparse.Namespace) -> int:
     """``pvhck run``: the exit code says how the run ended."""
     words = [*_choice_words(arguments), f"--pv-keep={arguments.keep}", f"--pv-seed={arguments.seed}"]
-    words.append(f"--pv-reports={arguments.reports}")
+    words += [f"--pv-reports={arguments.reports}", f"--pv-wait={arguments.wait}"]
     if arguments.max_time is not None:
         words.append(f"--pv-max-time={arguments.max_time}")
+    if arguments.slots != 1:
+        collection, code = _collect(words, arguments)
+        if collection is None:
+            return code
+        plan = make_plan(
+            collection.planned,
+            collection.request.lab,
+            last_durations(Path(arguments.reports)),
+            most=arguments.slots,
+        )
+        if len(plan.slots) > 1:
+            return _run_on_slots(words, collection.request.options, plan)
     watcher = _Watcher()
     code = pytest.main(words, plugins=[watcher])
     if watcher.error is not None:
         raise watcher.error
-    if watcher.run is not None and code in _COLLECTED:
-        _say_if_nothing_matches(arguments, watcher.run.planned)
+    if watcher.collection is not None and code in _COLLECTED:
+        _say_if_nothing_matches(arguments, watcher.collection.planned)
     results = watcher.run.results if watcher.run is not None else None
+    return exit_code(results.verdict) if results is not None else _CODES[pytest.ExitCode(code)]
+
+
+def _run_on_slots(words: Sequence[str], options: RunOptions, plan: Plan) -> int:
+    """A worker for each slot; they are given the same words."""
+    watcher = _Watcher()
+    controller = None
+    code = int(pytest.ExitCode.OK)
+    try:
+        with (
+            tempfile.TemporaryDirectory(prefix="pvhck-pytest-") as folder,
+            open_request(options) as request,
+            Controller(request, plan) as controller,
+        ):
+            if controller.workers:
+                # without a basetemp pytest-xdist leaves some of its own
+                xdist = ["-p", "xdist", "-n", str(controller.workers), f"--basetemp={folder}/base"]
+                restarts = f"--max-worker-restart={2 * controller.workers}"
+                code = _pytest_within([*words, *xdist, restarts], watcher, controller)
+    except KeyboardInterrupt:
+        code = pytest.ExitCode.INTERRUPTED
+    if watcher.error is not None:
+        raise watcher.error
+    results = controller.results if controller is not None else None
     return exit_code(results.verdict) if results is not None else _CODES[pytest.ExitCode(code)]
 
 
 def demo(hosts: Path) -> int:
     """The newcomer's run on the nested Xen lab: its profile, the guest without drivers, a synthetic build."""
-    words = ("--hosts", str(hosts), "--profile", "nested", "--template", "standin-bare")
+    # -j 1: two guests at once take more than twice as long there
+    words = ("-j", "1", "--hosts", str(hosts), "--profile", "nested", "--template", "standin-bare")
     parser = argparse.ArgumentParser()
     lab_options = argparse.ArgumentParser(add_help=False)
     lab_options.add_argument("--hosts", type=Path)
@@ -100,10 +153,10 @@ def plan_command(arguments: argparse.Namespace) -> int:
 
     Places where the same holds for a test share a row: a wide lab has ten thousand.
     """
-    run, code = _collect(arguments)
-    if run is None:
+    collection, code = _collect(_choice_words(arguments), arguments)
+    if collection is None:
         return code
-    planned = run.planned
+    planned = collection.planned
     rows: dict[tuple[str, str, tuple[str, ...]], list[Planned]] = {}
     for one in planned:
         rows.setdefault((one.name, one.template.guest.value, one.reasons), []).append(one)
@@ -117,7 +170,7 @@ def plan_command(arguments: argparse.Namespace) -> int:
         table.add_row(Text(name.removeprefix("scenarios/")), guest, Text(", ".join(at)), where)
     console = _console()
     console.print(table)
-    for warning in run.warnings:
+    for warning in collection.request.warnings:
         console.print(Text(f"warning: {warning}", style="yellow"))
     able = sum(1 for one in planned if one.hosts)
     console.print(f"{len(planned)} tests: {able} can run, {len(planned) - able} cannot")
@@ -125,10 +178,10 @@ def plan_command(arguments: argparse.Namespace) -> int:
 
 
 def _list_command(arguments: argparse.Namespace) -> int:
-    run, code = _collect(arguments)
-    if run is None:
+    collection, code = _collect(_choice_words(arguments), arguments)
+    if collection is None:
         return code
-    planned = run.planned
+    planned = collection.planned
     table = Table(title=f"scenarios of profile {arguments.profile}", title_justify="left")
     for column in ("area", "scenario", "drivers", "stands for (HCK/HLK)"):
         table.add_column(column, overflow="fold")
@@ -144,11 +197,14 @@ class _Watcher:
 
     def __init__(self) -> None:
         self.run: Run | None = None
+        self.collection: Collection | None = None
         self.error: HarnessError | None = None  # what ended the run, in words for people
 
     def pytest_plugin_registered(self, plugin: object) -> None:
         if isinstance(plugin, Run):
             self.run = plugin
+        elif isinstance(plugin, Collection):
+            self.collection = plugin
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
@@ -162,13 +218,28 @@ class _Watcher:
         return True  # it was shown: pytest need not
 
 
-def _collect(arguments: argparse.Namespace) -> tuple[Run | None, int]:
+def _collect(words: Sequence[str], arguments: argparse.Namespace) -> tuple[Collection | None, int]:
     watcher = _Watcher()
-    code = pytest.main([*_choice_words(arguments), "--collect-only"], plugins=[watcher])
-    if code not in _COLLECTED or watcher.run is None:
+    code = pytest.main([*words, "--collect-only"], plugins=[watcher])
+    if code not in _COLLECTED or watcher.collection is None:
         return None, _CODES[pytest.ExitCode(code)]
-    _say_if_nothing_matches(arguments, watcher.run.planned)
-    return watcher.run, 0
+    _say_if_nothing_matches(arguments, watcher.collection.planned)
+    return watcher.collection, 0
+
+
+def _pytest_within(words: list[str], *plugins: object) -> int:
+    """pytest, whose end by Ctrl-C goes on to whoever holds the lab and the record."""
+    code = pytest.main(words, plugins=list(plugins))
+    if code == pytest.ExitCode.INTERRUPTED:
+        raise KeyboardInterrupt
+    return int(code)
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} slots run nothing")
+    return number
 
 
 def _say_if_nothing_matches(arguments: argparse.Namespace, planned: Sequence[Planned]) -> None:

@@ -5,38 +5,17 @@ from __future__ import annotations
 import secrets
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from harness.doctor.check import Check, State, failed
-from harness.errors import InfrastructureError, OutputNotUnderstood
+from harness.errors import InfrastructureError
 from harness.host.host import Host
+from harness.host.space import Space, parse_space
 
-__all__ = ["Space", "check_storage", "parse_space"]
+__all__ = ["check_storage"]
 
 # Ours: an overlay grows by what its guest writes, and Windows writes some GiB when drivers go in.
 _ROOM_PER_GUEST_MIB = 2048
 _LEAST_MIB = 256
-
-
-@dataclass(frozen=True)
-class Space:
-    """A file system's size and what is free for us, in MiB, and where it is mounted."""
-
-    total_mib: int
-    free_mib: int
-    mounted: str
-
-
-def parse_space(text: str) -> Space:
-    """``df -P -k FOLDER`` (POSIX): a header and one line, sizes in KiB."""
-    lines = text.splitlines()
-    fields = lines[-1].split(None, 5) if lines else []
-    try:
-        # a device's name may hold no blank; a mount point may
-        _, total, _, free, _, mounted = fields
-        return Space(int(total) // 1024, int(free) // 1024, mounted)
-    except ValueError as error:
-        raise OutputNotUnderstood("df: a line cannot be read", text=text) from error
 
 
 def check_storage(host: Host) -> Iterator[Check]:

@@ -6,9 +6,9 @@ import shlex
 from collections.abc import Iterator
 
 from harness.doctor.check import Check, State, failed
-from harness.doctor.storage import parse_space
 from harness.errors import ConfigurationError, InfrastructureError
 from harness.host.host import Host
+from harness.host.space import parse_space
 from harness.lab import CloneMethod, GuestTemplate, resolve_secret
 from harness.model import GuestKind
 

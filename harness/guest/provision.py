@@ -44,14 +44,15 @@ def make_guest(
     *,
     report: Callable[[str], None],
     warn: Callable[[str], None] | None = None,
+    image: str = "",
 ) -> Guest:
-    """Clone the template and describe the domain; it is not started yet.
+    """Clone the template, or ``image`` that came from it, and describe the domain; it is not started yet.
 
     Raises:
         ProvisioningFailed: the clone cannot be made.
     """
     name = domain_name(area.run_id, number)
-    image = str(template.image_on(host.spec))
+    image = image or str(template.image_on(host.spec))
     report(f"cloning {image} for {name} on {host.name}")
     disk = choose_strategy(host).clone(image, area.path(f"{name}.img"))
     model = None if template.nic is NicModel.NONE else template.nic.value

@@ -21,6 +21,7 @@ from typing import Self
 from harness.deadline import Deadline, Done, NotYet, wait_until
 from harness.errors import CommandFailed, InfrastructureError
 from harness.host.ssh import SshShell
+from harness.host.sshchannel import Hold
 from harness.host.toolstack.protocol import NoSuchDomain, Toolstack
 
 __all__ = [
@@ -32,6 +33,8 @@ __all__ = [
     "home_of",
     "leftovers",
     "remove_leftover",
+    "remove_leftovers",
+    "remove_run",
     "run_of",
     "run_states",
     "sweep",
@@ -124,10 +127,10 @@ class RunArea:
         self._shell.put(f"{now + int(hours * 3600)}\n".encode(), _expiry(self.folder))
         self._held.close()
 
-    def _await_lock(self, running: Callable[[], bool]) -> None:
+    def _await_lock(self, hold: Hold) -> None:
         def probe() -> Done[None] | NotYet:
             look = self._shell.run(["flock", "-n", _lock(self.folder), "true"])
-            if not running() or look.rc not in {0, 1}:
+            if not hold.running or look.rc not in {0, 1}:
                 raise InfrastructureError(
                     f"host {self._shell.spec.name}: cannot lock {self.folder}: {look.describe()}",
                     mend="flock of util-linux must be there and the storage writable",
@@ -159,10 +162,7 @@ def sweep(shell: SshShell, toolstack: Toolstack, report: Callable[[str], None]) 
     """Remove everything of dead runs; gives how many there were. ``report`` gets a line for each thing."""
     dead = [run for run, state in run_states(shell, toolstack).items() if state is RunState.DEAD]
     for run in dead:
-        for leftover in leftovers(shell, toolstack, run):
-            report(f"{shell.spec.name}: removing {leftover}")
-            remove_leftover(shell, toolstack, leftover)
-        shell.check(["rm", "-rf", str(_runs(shell) / run)])
+        remove_run(shell, toolstack, run, report)
     return len(dead)
 
 
@@ -183,6 +183,20 @@ def remove_leftover(shell: SshShell, toolstack: Toolstack, leftover: Leftover) -
         shell.run(["losetup", "-d", leftover.name])
     else:
         shell.check(["rm", "-f", leftover.name])
+
+
+def remove_leftovers(shell: SshShell, toolstack: Toolstack, run_id: str) -> None:
+    """Take away all that carries a run's id; its folder stays, with its lock."""
+    for leftover in leftovers(shell, toolstack, run_id):
+        remove_leftover(shell, toolstack, leftover)
+
+
+def remove_run(shell: SshShell, toolstack: Toolstack, run_id: str, report: Callable[[str], None]) -> None:
+    """Take away all of a run whose process is gone, its folder too; a line for each thing."""
+    for leftover in leftovers(shell, toolstack, run_id):
+        report(f"{shell.spec.name}: removing {leftover}")
+        remove_leftover(shell, toolstack, leftover)
+    shell.check(["rm", "-rf", str(_runs(shell) / run_id)])
 
 
 def _run_ids(shell: SshShell, toolstack: Toolstack) -> set[str]:

@@ -14,7 +14,7 @@ import logging
 import shlex
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -106,11 +106,10 @@ class SshShell:
                 channel.shutdown_write()
 
     @contextmanager
-    def hold(self, argv: Sequence[str]) -> Iterator[Callable[[], bool]]:
+    def hold(self, argv: Sequence[str]) -> Iterator[Hold]:
         """Keep a command running that ends by itself when its stdin closes, as ours does when we die.
 
         When the connection breaks and a new one is opened, the command is started there again.
-        Gives a function that says whether it runs.
         """
         hold = Hold(shlex.join(self._as_root(argv)))
         with self._sessions:
@@ -119,7 +118,7 @@ class SshShell:
                 hold.start(transport)
                 self._holds.append(hold)
             try:
-                yield lambda: hold.running
+                yield hold
             finally:
                 with self._lock:
                     self._holds.remove(hold)

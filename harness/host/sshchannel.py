@@ -55,11 +55,29 @@ class Hold:
     def __init__(self, command: str) -> None:
         self.command = command
         self._channel: paramiko.Channel | None = None
+        self._lines: LineReader | None = None
 
     def start(self, transport: paramiko.Transport) -> None:
         """Start it, for the first time or on a new connection."""
         self._channel = transport.open_session(timeout=_OPEN_S)
+        self._lines = LineReader(self._channel)
         self._channel.exec_command(self.command)
+
+    def send(self, line: str) -> None:
+        """A line on its stdin; one that cannot be sent is lost, as the command is."""
+        channel = self._channel
+        if channel is not None:
+            with contextlib.suppress(*LOST):
+                channel.settimeout(_OPEN_S)
+                channel.sendall(f"{line}\n".encode())
+
+    def next_line(self, deadline: Deadline) -> str | None:
+        """The next line it writes; None when the deadline passes first, or it was lost."""
+        lines = self._lines
+        try:
+            return lines.next_line(deadline) if lines is not None else None
+        except LOST:
+            return None
 
     @property
     def running(self) -> bool:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from harness.errors import HarnessError
 from harness.host.area import Leftover, RunState, leftovers, run_of, run_states
+from harness.host.health import HealthNote, health_of
 from harness.host.host import Host
+from harness.host.lease import Holder, lease_holder, reservation
 from harness.host.toolstack.protocol import DomainInfo
 
 __all__ = ["HostStatus", "RunGuest", "RunOnHost", "host_status", "status_lines"]
@@ -51,6 +54,9 @@ class HostStatus:
     free_mib: int = 0
     other_domains: int = 0
     runs: tuple[RunOnHost, ...] = ()
+    holder: Holder | None = None  # the run that has it
+    reserved: Holder | None = None  # for a person
+    health: HealthNote = field(default_factory=HealthNote)
 
     @property
     def reachable(self) -> bool:
@@ -66,6 +72,7 @@ class HostStatus:
 def host_status(host: Host) -> HostStatus:
     """Look at a host; one that cannot be looked at says why."""
     spec = host.spec
+    health = health_of(spec)
     try:
         toolstack = host.toolstack
         info = toolstack.info()
@@ -80,7 +87,7 @@ def host_status(host: Host) -> HostStatus:
             for run_id, state in run_states(host.shell, toolstack).items()
         )
     except HarnessError as error:
-        return HostStatus(spec.name, spec.address, problem=error.found, mend=error.mend)
+        return HostStatus(spec.name, spec.address, problem=error.found, mend=error.mend, health=health)
     others = sum(1 for domain in domains if domain.domid != 0 and run_of(domain.name) is None)
     return HostStatus(
         spec.name,
@@ -90,6 +97,9 @@ def host_status(host: Host) -> HostStatus:
         free_mib=info.free_mib,
         other_domains=others,
         runs=runs,
+        holder=lease_holder(host.shell),
+        reserved=reservation(host.shell),
+        health=health,
     )
 
 
@@ -99,20 +109,37 @@ def status_lines(status: HostStatus) -> Iterator[str]:
         yield f"{status.name} ({status.address}): {status.problem.removeprefix(f'host {status.name}: ')}"
         if status.mend:
             yield f"  -> {status.mend}"
+        yield from _health_lines(status.health)
         return
     memory = f"{status.free_mib} of {status.total_mib} MiB free"
     others = f"{_count(status.other_domains, 'domain')} of others"
-    yield f"{status.name} ({status.address}): Xen {status.xen}, {memory}, {others}"
+    free = ", free" if status.holder is None else ""
+    yield f"{status.name} ({status.address}): Xen {status.xen}, {memory}, {others}{free}"
+    yield from _health_lines(status.health)
+    if status.reserved is not None:
+        yield f"  reserved for {status.reserved}"
+    if status.holder is not None:
+        yield f"  held by {status.holder}"
     for run in status.runs:
-        yield f"  run {run.run_id}: {_RUNS[run.state]}"
-        for guest in run.guests:
-            yield f"    {guest.name}: {guest.state}, {guest.memory_mib} MiB, {_count(guest.vcpus, 'vCPU')}"
-        if run.state is RunState.DEAD:
-            for thing in run.things:
-                if thing.kind != "domain":
-                    yield f"    {thing}"
+        yield from _run_lines(run)
     if status.leftovers:
         yield f"  -> pvhck lab sweep {status.name}"
+
+
+def _run_lines(run: RunOnHost) -> Iterator[str]:
+    yield f"  run {run.run_id}: {_RUNS[run.state]}"
+    for guest in run.guests:
+        yield f"    {guest.name}: {guest.state}, {guest.memory_mib} MiB, {_count(guest.vcpus, 'vCPU')}"
+    if run.state is RunState.DEAD:
+        for thing in run.things:
+            if thing.kind != "domain":
+                yield f"    {thing}"
+
+
+def _health_lines(note: HealthNote) -> Iterator[str]:
+    if note.since:
+        since = time.strftime("%Y-%m-%d %H:%M", time.localtime(note.since))
+        yield f"  health: {note.health} since {since}{f', {note.reason}' if note.reason else ''}"
 
 
 _RUNS = {

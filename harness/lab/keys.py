@@ -134,6 +134,20 @@ class HostKeys:
         "memory", read.MEMORY, 4096, "What all guests of runs may use together.", shown="4096 (MiB)"
     )
     VCPUS: Final = Key("vcpus", read.number(1, 4096), 4, "What all guests of runs may use together.")
+    DISK: Final = Key(
+        "disk",
+        read.MEMORY,
+        0,
+        "What all guests of runs may use together in `storage`, such as 200g.",
+        shown="not counted",
+    )
+    LAYERS: Final = Key(
+        "layers",
+        read.AMOUNT_OR_NONE,
+        20 * 1024,
+        "What disks with an installed driver build may take in `storage`: later guests are cloned from them.",
+        shown="20g",
+    )
     MAX_GUESTS: Final = Key("max_guests", read.number(1, 1000), 2, "Guests of runs at the same time.")
     TIME_FACTOR: Final = Key(
         "time_factor", read.FACTOR, 1.0, "All time limits are multiplied by it: above 1 for slow hosts."
@@ -188,6 +202,7 @@ class TemplateKeys:
     FIRMWARE: Final = Key("firmware", read.choice(Firmware), Firmware.BIOS, "What boots it.")
     MEMORY: Final = Key("memory", read.MEMORY, 2048, "Memory of each guest.", shown="2048 (MiB)")
     VCPUS: Final = Key("vcpus", read.number(1, 128), 2, "vCPUs of each guest.")
+    DISK: Final = Key("disk", read.MEMORY, 40 * 1024, "What the disk of each guest may come to.", shown="40g")
     NIC: Final = Key("nic", read.choice(NicModel), NicModel.E1000, "Emulated twin of its network interface.")
     USER: Final = Key(
         "user", read.TEXT, "Administrator", "WinRM user, an administrator with a full remote token."

@@ -71,6 +71,11 @@ def cannot_carry(
         )
     if template.vcpus > host.vcpus:
         reasons.append(f"the guest needs {template.vcpus} vCPUs, host {host.name} gives runs {host.vcpus}")
+    if host.disk_mib and template.disk_mib > host.disk_mib:
+        reasons.append(
+            f"the guest's disk may come to {template.disk_mib} MiB, host {host.name} gives runs "
+            f"{host.disk_mib} MiB"
+        )
     if template.arch not in found.arches:
         reasons.append(f"host {host.name} cannot run {template.arch} HVM guests")
     if template.firmware is Firmware.UEFI and toolstack is ToolstackName.XM:

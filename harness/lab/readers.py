@@ -17,6 +17,7 @@ from harness.model import ToolstackName, XenVersion
 __all__ = [
     "ADDRESS",
     "ADDRESS_SOURCE",
+    "AMOUNT_OR_NONE",
     "CERTIFICATE",
     "FACTOR",
     "HASHED_FILE",
@@ -130,6 +131,10 @@ def _memory(text: str, _base: Path) -> int:
     return mib
 
 
+def _amount_or_none(text: str, base: Path) -> int:
+    return 0 if text == "none" else _memory(text, base)
+
+
 _MIN_FACTOR = 0.1
 _MAX_FACTOR = 1000.0
 
@@ -230,6 +235,7 @@ def _words(text: str, _base: Path) -> tuple[str, ...]:
 TEXT = matching(r".{1,200}", "text of at most 200 characters")
 SWITCH = Reader("yes | no", _switch, tuple(_SWITCH))
 MEMORY = Reader("an amount from 64 MiB to 16 TiB: 2048, 2048m or 2g", _memory)
+AMOUNT_OR_NONE = Reader("an amount from 64 MiB to 16 TiB: 2048, 2048m or 2g; or none", _amount_or_none)
 FACTOR = Reader("a number from 0.1 to 1000", _factor)
 ADDRESS = Reader("a host name or an IP address, without port", _address)
 JUMP = Reader("HOST, USER@HOST or USER@HOST:PORT", _jump)

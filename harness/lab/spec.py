@@ -131,6 +131,8 @@ class HostSpec:
     legacy_ssh: bool = False
     controller: str = ""  # our address as guests see it; empty: guests cannot reach us
     iperf_peer: str = ""  # empty: dom0 itself
+    disk_mib: int = 0  # 0: not counted
+    layers_mib: int = 20 * 1024  # 0: none are kept
     max_guests: int = 2
     xen: XenVersion | None = None  # None: found out; a simulated host plays it
     faults: tuple[str, ...] = ()  # simulated hosts only
@@ -148,6 +150,7 @@ class GuestTemplate:
     firmware: Firmware = Firmware.BIOS
     memory_mib: int = 2048
     vcpus: int = 2
+    disk_mib: int = 40 * 1024  # what a clone may come to
     nic: NicModel = NicModel.E1000
     user: str = "Administrator"
     secret: SecretRef | None = None

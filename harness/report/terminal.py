@@ -69,6 +69,7 @@ class Progress:
         self._status: Status | None = None
         self._tests: dict[str, TestFacts] = {}
         self._done = 0
+        self._under_way: dict[str, int] = {}  # attempts, by test
 
     def __enter__(self) -> Self:
         return self
@@ -78,8 +79,8 @@ class Progress:
 
     def end(self) -> None:
         """Take the live line away; nothing is under way any more."""
-        with self._lock:
-            self._quiet()
+        self._under_way.clear()
+        self._show()
 
     def collected(self, tests: Iterable[TestFacts], profile: str) -> None:
         """The run begins with these tests."""
@@ -90,17 +91,13 @@ class Progress:
 
     def test_started(self, test_id: str, attempt: int) -> None:
         """An attempt begins; shown only where the line can be taken back."""
-        if self._console.is_terminal:
-            again = ", second attempt" if attempt > 1 else ""
-            with self._lock:
-                self._quiet()
-                # As Text: markup in plain strings would be obeyed.
-                self._status = self._console.status(Text(f"{self._name(test_id)}{again}"))
-                self._status.start()
+        self._under_way[test_id] = attempt
+        self._show()
 
     def attempt_finished(self, test_id: str, attempt: AttemptResult) -> None:
         """An attempt ended, or the test was skipped; a second attempt does not count as one more test."""
-        self.end()
+        self._under_way.pop(test_id, None)
+        self._show()
         self._done += attempt.number == 1
         total = str(len(self._tests) or "?")
         line = Text(f"[{self._done:>{len(total)}}/{total}] ", style="bright_black")
@@ -128,10 +125,20 @@ class Progress:
         with self._lock:
             self._console.print(line, soft_wrap=True)
 
-    def _quiet(self) -> None:
-        if self._status is not None:
-            self._status.stop()
-            self._status = None
+    def _show(self) -> None:
+        """The live line: what is under way, the last begun by its name."""
+        with self._lock:
+            if self._status is not None:
+                self._status.stop()
+                self._status = None
+            if self._under_way and self._console.is_terminal:
+                test_id, attempt = list(self._under_way.items())[-1]
+                again = ", second attempt" if attempt > 1 else ""
+                others = len(self._under_way) - 1
+                beside = f"  and {others} more under way" if others else ""
+                # As Text: markup in plain strings would be obeyed.
+                self._status = self._console.status(Text(f"{self._name(test_id)}{again}{beside}"))
+                self._status.start()
 
 
 def summary(results: RunResults, page: Path | None = None, console: Console | None = None) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from harness.model import GuestKind, Measurement
+from harness.model import GuestKind, Measurement, Outcome
 from harness.results.load import NotARun, load_results
 from harness.results.model import RunEnd, RunResults, TestResult
 from harness.results.recorder import RESULTS
@@ -19,11 +19,13 @@ __all__ = [
     "SeriesKey",
     "compare",
     "earlier_runs",
+    "last_durations",
     "last_of_series",
     "points_of",
     "series_of",
 ]
 
+_RAN = {Outcome.PASSED, Outcome.FAILED, Outcome.EXPECTED}
 _ENOUGH_SAMPLES = 3
 _MOST_RUNS = 30
 
@@ -114,6 +116,21 @@ def _readable(folder: Path) -> RunResults | None:
         return load_results(folder)
     except NotARun:
         return None
+
+
+def last_durations(reports: Path, *, most: int = 5) -> Mapping[str, float]:
+    """How long each test took when it last ran, in seconds by its id, from the newest runs of a folder."""
+    found: dict[str, float] = {}
+    runs = 0
+    for path in _newest_first(reports) if reports.is_dir() else ():
+        results = _readable(path)
+        for test in results.tests if results else ():
+            if test.outcome in _RAN:
+                found.setdefault(test.id, test.duration_s)
+        runs += results is not None
+        if runs == most:
+            break
+    return found
 
 
 def points_of(runs: Iterable[RunResults]) -> Mapping[SeriesKey, Sequence[Point]]:

@@ -26,6 +26,7 @@ from harness.results.events import (
     RunStarted,
     TestStarted,
     Warned,
+    read_events,
 )
 from harness.results.model import AttemptResult, DriverFound, RunEnd, RunFacts, RunResults, TestFacts
 from harness.results.plain import plain, to_json
@@ -35,6 +36,7 @@ __all__ = [
     "EVENTS",
     "LATEST",
     "RESULTS",
+    "EventWriter",
     "ReportsUnwritable",
     "RunRecorder",
     "now_utc",
@@ -64,60 +66,40 @@ def utc(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-class RunRecorder:
-    """The record of one run, in ``REPORTS/RUN-ID/``. Safe to use from several threads.
+class EventWriter:
+    """Appends to the events.jsonl of a run that has begun. Safe to use from several threads.
 
-    Each call appends its line to events.jsonl before it returns, so that a kill loses nothing that
-    was said before. ``redact`` goes over every free text that is written. Use it as a context: a
-    run that leaves by an exception was interrupted. After ``finish`` messages are dropped, and
-    anything else said is a mistake of the caller's (ValueError).
+    Each call has written its line before it returns, so that a kill loses nothing that was said before;
+    several processes may write one file. ``redact`` goes over every free text that is written. After
+    ``close`` messages are dropped, and anything else said is a mistake of the caller's (ValueError).
     """
 
     def __init__(
         self,
-        reports: Path,
-        run: RunFacts,
+        folder: Path,
         redact: Callable[[str], str],
         *,
+        tests: Iterable[str] = (),
         clock: Callable[[], str] = now_utc,
     ) -> None:
-        """Make the run's folder and point ``REPORTS/latest`` to it.
+        """``folder`` is the run's; ``tests`` are the ids that were collected already.
 
         Raises:
-            ConfigurationError: the folder cannot be made.
-            ReportsUnwritable: the disk is full.
+            OSError: the file cannot be opened.
         """
-        self.folder = reports / run.id
+        self.folder = folder
         self._redact = redact
         self._clock = clock
         self._lock = threading.Lock()
-        self._events: list[Event] = []
-        self._collected: set[str] = set()
+        self._tests = set(tests)
         self._torn = False
-        self._results: RunResults | None = None
-        try:
-            self.folder.mkdir(parents=True)
-            self._file: int | None = _open_and_hold(self.folder / EVENTS)
-        except OSError as error:
-            if error.errno in _FULL:
-                raise unwritable(self.folder, error) from error
-            found = f"cannot make the run's folder {self.folder}: {error.strerror}"
-            raise ConfigurationError(found, mend="choose another reports folder") from error
-        self._say(RunStarted(self._clock(), run))
-        _point_latest(reports, run.id)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.finish(RunEnd.FINISHED if error is None else RunEnd.INTERRUPTED)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        self._file: int | None = os.open(folder / EVENTS, flags, 0o644)
 
     def collected(self, tests: Iterable[TestFacts]) -> None:
         """The tests of this run, those that will be skipped among them, in the order of the report."""
         found = tuple(tests)
-        self._collected |= {test.id for test in found}
+        self._tests |= {test.id for test in found}
         self._say(Collected(self._clock(), found))
 
     def test_started(self, test_id: str, attempt: int) -> None:
@@ -158,36 +140,15 @@ class RunRecorder:
         if self._file is not None:
             self._say(Warned(self._clock(), text))
 
-    def results(self) -> RunResults:
-        """What is known now; tests under way are not in it."""
-        with self._lock:
-            return results_of(self._events, alive=True)
-
-    def finish(self, end: RunEnd = RunEnd.FINISHED) -> RunResults:
-        """Write results.json and let go of the run; later calls give the same results again.
-
-        Raises:
-            ReportsUnwritable: the disk is full. events.jsonl still holds what it took.
-        """
-        if self._results is not None:
-            return self._results
-        try:
-            self._say(RunFinished(self._clock(), end))
-            results = results_of(self._events)
-            write_whole(self.folder / RESULTS, to_json(plain(results, self._redact), indent=1) + "\n")
-            self._results = results
-        finally:
-            self._let_go()
-        return results
-
-    def _let_go(self) -> None:
+    def close(self) -> None:
+        """Let go of the file."""
         with self._lock:
             if self._file is not None:
                 os.close(self._file)
             self._file = None  # its number may soon be another file's
 
     def _must_know(self, test_id: str) -> None:
-        if test_id not in self._collected:
+        if test_id not in self._tests:
             raise ValueError(f"{test_id} was not collected: its result would be in no report")
 
     def _say(self, event: Event) -> None:
@@ -196,7 +157,6 @@ class RunRecorder:
         with self._lock:
             if self._file is None:
                 raise ValueError(f"{event.kind} after the end of the run")
-            self._events.append(event)
             self._append(self._file, b"\n" + data if self._torn else data)
 
     def _append(self, file: int, data: bytes) -> None:
@@ -209,6 +169,73 @@ class RunRecorder:
         except OSError as error:
             raise unwritable(self.folder / EVENTS, error) from error
         self._torn = False
+
+
+class RunRecorder(EventWriter):
+    """The record of one run, in ``REPORTS/RUN-ID/``: it begins and ends there.
+
+    It holds a lock on events.jsonl that the kernel frees when we die: so others see that the run lives.
+    Use it as a context: a run that leaves by an exception was interrupted.
+    """
+
+    def __init__(
+        self,
+        reports: Path,
+        run: RunFacts,
+        redact: Callable[[str], str],
+        *,
+        clock: Callable[[], str] = now_utc,
+    ) -> None:
+        """Make the run's folder and point ``REPORTS/latest`` to it.
+
+        Raises:
+            ConfigurationError: the folder cannot be made.
+            ReportsUnwritable: the disk is full.
+        """
+        folder = reports / run.id
+        self._results: RunResults | None = None
+        try:
+            folder.mkdir(parents=True)
+            super().__init__(folder, redact, clock=clock)
+            assert self._file is not None
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno in _FULL:
+                raise unwritable(folder, error) from error
+            found = f"cannot make the run's folder {folder}: {error.strerror}"
+            raise ConfigurationError(found, mend="choose another reports folder") from error
+        self._say(RunStarted(self._clock(), run))
+        _point_latest(reports, run.id)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.finish(RunEnd.FINISHED if error is None else RunEnd.INTERRUPTED)
+
+    def results(self) -> RunResults:
+        """What is known now, whoever wrote it; tests under way are not in it."""
+        with (self.folder / EVENTS).open(encoding="utf-8", errors="replace") as lines:
+            return results_of(read_events(lines), alive=True)
+
+    def finish(self, end: RunEnd = RunEnd.FINISHED) -> RunResults:
+        """Write results.json and let go of the run; later calls give the same results again.
+
+        Raises:
+            ReportsUnwritable: the disk is full. events.jsonl still holds what it took.
+        """
+        if self._results is not None:
+            return self._results
+        try:
+            self._say(RunFinished(self._clock(), end))
+            results = self.results()
+            write_whole(self.folder / RESULTS, to_json(plain(results, self._redact), indent=1) + "\n")
+            self._results = results
+        finally:
+            self.close()
+        return results
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -225,13 +252,6 @@ def write_whole(path: Path, text: str) -> None:
         with contextlib.suppress(OSError):
             passing.unlink()
         raise unwritable(path, error) from error
-
-
-def _open_and_hold(path: Path) -> int:
-    """Open for appending, under a lock that the kernel frees when we die: so others see that we live."""
-    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
-    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    return file
 
 
 def _point_latest(reports: Path, run_id: str) -> None:

@@ -72,7 +72,7 @@ def _leased(
     _attempt: Attempt,
 ) -> LeasedHost:
     able = request.node.stash[planned_key].hosts
-    chosen = next((name for name in able if name not in _attempt.avoid), able[0])
+    chosen = pv_lab.choose(able, _attempt.avoid)
     _attempt.host = pv_lab.host(chosen)
     _attempt.leased = pv_lab.lease(chosen)
     return _attempt.leased

@@ -12,6 +12,7 @@ from harness.guest.provision import make_guest, remove_guest
 from harness.host.area import RunArea
 from harness.host.host import Host
 from harness.lab import GuestTemplate
+from harness.session.layering import Layers
 
 __all__ = ["GuestKeeper", "Installed", "Preparation"]
 
@@ -50,6 +51,8 @@ class GuestKeeper:
     area: RunArea
     login: Callable[[GuestTemplate], Login]
     prepare: Preparation
+    recheck: Preparation  # of a guest that comes from a layer, instead
+    layers: Layers
     report: Callable[[str], None]
     warn: Callable[[str], None]
     boot_s: float
@@ -77,16 +80,7 @@ class GuestKeeper:
             return kept
         if kept is not None:
             self.remove(kept)
-        guest = self.fresh(template)
-        try:
-            verdict = self.prepare(guest)
-        except GuestError as error:
-            self._failed[template.name] = error
-            self._spoil(guest)
-            raise
-        except BaseException:
-            self._spoil(guest)
-            raise
+        guest, verdict = self._from_layer(template) or self._from_template(template)
         guest.state = GuestState.DRIVERS
         self._kept[template.name] = guest, verdict
         return guest
@@ -102,8 +96,11 @@ class GuestKeeper:
                 verdict.demand()
                 guest.state = GuestState.VERIFIED
 
-    def fresh(self, template: GuestTemplate) -> Guest:
-        """A new guest as the template has it, booted and answering; the caller removes it."""
+    def fresh(self, template: GuestTemplate, *, image: str = "") -> Guest:
+        """A new guest as the template, or a layer by its image, has it: booted and answering.
+
+        The caller removes it.
+        """
         self._make_room()
         self._number += 1
         guest = make_guest(
@@ -114,6 +111,7 @@ class GuestKeeper:
             self.login(template),
             report=self.report,
             warn=self.warn,
+            image=image,
         )
         try:
             self.report(f"starting {guest.name} on {self.host.name}")
@@ -152,6 +150,43 @@ class GuestKeeper:
         for guest in self._all():
             self.remove(guest)
 
+    def _from_layer(self, template: GuestTemplate) -> tuple[Guest, Installed] | None:
+        """A guest of the build's layer, if there is one and its drivers work; else the layer goes."""
+        image = self.layers.find(template)
+        if not image:
+            return None
+        guest = self.fresh(template, image=image)
+        verdict = self._prepared(guest, self.recheck)
+        if _works(verdict):
+            return guest, verdict
+        self.layers.drop(template)
+        self.remove(guest)
+        return None
+
+    def _from_template(self, template: GuestTemplate) -> tuple[Guest, Installed]:
+        """A guest that the build was installed in, by way of a layer if its drivers work."""
+        guest = self.fresh(template)
+        try:
+            verdict = self._prepared(guest, self.prepare)
+        except GuestError as error:
+            self._failed[template.name] = error
+            raise
+        if not _works(verdict) or not self.layers.keep(guest):
+            return guest, verdict
+        self.remove(guest)
+        guest = self.fresh(template, image=self.layers.find(template))
+        verdict = self._prepared(guest, self.recheck)
+        if not _works(verdict):  # then that is what is wrong with the build
+            self.layers.drop(template)
+        return guest, verdict
+
+    def _prepared(self, guest: Guest, prepare: Preparation) -> Installed:
+        try:
+            return prepare(guest)
+        except BaseException:
+            self._spoil(guest)
+            raise
+
     def _all(self) -> tuple[Guest, ...]:
         return (*(guest for guest, _ in self._kept.values()), *self._spoilt)
 
@@ -166,6 +201,14 @@ class GuestKeeper:
         while len(self._kept) >= self.host.spec.max_guests:
             guest, _ = next(iter(self._kept.values()))
             self.remove(guest)
+
+
+def _works(verdict: Installed) -> bool:
+    try:
+        verdict.demand()
+    except GuestError:
+        return False
+    return True
 
 
 def _again(template: GuestTemplate, first: GuestError) -> GuestError:

@@ -1,10 +1,10 @@
-"""One run on a lab: its hosts, guests, driver build and results, from start to end."""
+"""The lab of a process that runs tests: hosts, guests and driver build, from start to end."""
 
 from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
@@ -12,14 +12,16 @@ from typing import Self
 from harness.errors import HarnessError
 from harness.guest.guest import Guest, Login
 from harness.guest.provision import login_of
-from harness.host.area import Leftover, RunArea, leftovers, remove_leftover, sweep
+from harness.host.area import Leftover, RunArea, leftovers, remove_leftover, remove_leftovers
 from harness.host.host import Host
 from harness.host.sshlogin import Credentials
-from harness.install import install_build
-from harness.lab import GuestTemplate, Lab, Profile, Redactor, SecretRef, resolve_secret
+from harness.install import Verification, install_build, verify_drivers
+from harness.lab import GuestTemplate, Lab, Profile, Redactor, Secret, SecretRef, resolve_secret
+from harness.model import DriverName
 from harness.package import DriverBuild
 from harness.results import DriverFound
 from harness.session.keeper import GuestKeeper, Installed
+from harness.session.layering import Layering, Layers, NoLayers
 from harness.session.options import RunOptions
 
 __all__ = ["AsTheyAre", "LabSession", "LeasedHost"]
@@ -32,6 +34,18 @@ class AsTheyAre:
 
     def demand(self) -> None:
         """Nothing was installed: nothing can be wrong with it."""
+
+
+@dataclass(frozen=True)
+class Rechecked:
+    """``Installed``: what a look at a clone found of drivers that were installed in its layer."""
+
+    guest: str
+    verification: Verification
+
+    def demand(self) -> None:
+        """See ``Installed.demand``."""
+        self.verification.demand(self.guest)
 
 
 @dataclass
@@ -56,9 +70,10 @@ class LeasedHost:
 
 @dataclass
 class LabSession:
-    """A run. Hosts are opened when a test first needs them; leaving the context takes all away.
+    """What tests of one process have of a lab. Leaving the context takes all of it away.
 
-    ``lab`` is resolved: simulated hosts have become addresses on loopback.
+    ``lab`` has the hosts they may use, which are opened when a test first needs them; it is resolved:
+    simulated hosts have become addresses on loopback. ``run_id`` stands in the names of all they make.
     """
 
     options: RunOptions
@@ -70,11 +85,16 @@ class LabSession:
     report: Callable[[str], None]
     warn: Callable[[str], None]
     found: Callable[[DriverFound], None]
+    take: Callable[[Host], None]  # makes a host ours before it is first used
     passwords: Mapping[str, str] = field(default_factory=dict)  # of simulated guests, by template
     redactor: Redactor = field(default_factory=Redactor)
     _hosts: dict[str, Host] = field(default_factory=dict)
     _leased: dict[str, LeasedHost] = field(default_factory=dict)
     _started: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        for password in self.passwords.values():
+            self.redactor.add(Secret(password))
 
     def __enter__(self) -> Self:
         return self
@@ -83,12 +103,18 @@ class LabSession:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close(keep=False)
+        self.disconnect()
 
     @property
     def out_of_time(self) -> bool:
         """Whether ``--max-time`` has passed."""
         limit = self.options.max_time_s
         return limit is not None and time.monotonic() - self._started > limit
+
+    def choose(self, able: Sequence[str], avoid: Container[str]) -> str:
+        """Of the hosts that are able to run a test, the first that it need not avoid."""
+        mine = [name for name in able if name in self.lab.hosts]
+        return next((name for name in mine if name not in avoid), mine[0])
 
     def host(self, name: str) -> Host:
         """A host of the lab, whether or not it can be reached; nothing is asked of it here."""
@@ -97,7 +123,7 @@ class LabSession:
         return self._hosts[name]
 
     def lease(self, name: str) -> LeasedHost:
-        """A host of the lab, opened and swept the first time.
+        """A host of the lab, taken and opened the first time.
 
         Raises:
             InfrastructureError: it cannot be reached or used.
@@ -127,11 +153,14 @@ class LabSession:
                     leased.stack.close()
             except HarnessError as error:
                 self.warn(f"could not tidy up host {leased.host.name}: {error}; `pvhck lab sweep` will")
+        self._leased.clear()
+        return tuple(kept)
+
+    def disconnect(self) -> None:
+        """End the connections to the hosts."""
         for host in self._hosts.values():
             host.close()
-        self._leased.clear()
         self._hosts.clear()
-        return tuple(kept)
 
     def reveal(self, ref: SecretRef) -> str:
         """A secret's value; from here on it is redacted wherever we write."""
@@ -141,7 +170,7 @@ class LabSession:
 
     def _open(self, name: str) -> LeasedHost:
         host = self.host(name)
-        sweep(host.shell, host.toolstack, self.report)
+        self.take(host)
         stack = contextlib.ExitStack()
         area = stack.enter_context(RunArea(host.shell, self.run_id))
         keeper = GuestKeeper(
@@ -149,6 +178,8 @@ class LabSession:
             area=area,
             login=self._login,
             prepare=self._prepare,
+            recheck=self._recheck,
+            layers=self._layers(host),
             report=self.report,
             warn=self.warn,
             boot_s=self.profile.install.boot_s,
@@ -162,12 +193,26 @@ class LabSession:
         for warning in report.warnings:
             self.warn(f"{guest.name}: {warning}")
         for package in report.packages:
-            wrong = report.verification.of(package.name)
-            state = "; ".join(wrong) if wrong else "verified"
-            self.found(
-                DriverFound(package.name, package.version, state, guest.host.name, guest.template.name)
-            )
+            self._found(guest, package.name, package.version, report.verification)
         return report
+
+    def _recheck(self, guest: Guest) -> Installed:
+        assert self.build is not None, "without a build no layer is found"
+        self.report(f"{guest.name}: verify")
+        verification = verify_drivers(guest, self.build, self.profile.install)
+        for package in self.build.for_arch(guest.template.arch).packages:
+            self._found(guest, package.name, package.version, verification)
+        return Rechecked(guest.name, verification)
+
+    def _layers(self, host: Host) -> Layers:
+        if self.build is None or not host.spec.layers_mib:
+            return NoLayers()
+        off_s = self.profile.power.shutdown_s
+        return Layering(host, self.build, self.run_id, self.report, self.warn, off_s)
+
+    def _found(self, guest: Guest, driver: DriverName, version: str, verification: Verification) -> None:
+        state = "; ".join(verification.of(driver)) or "verified"
+        self.found(DriverFound(driver, version, state, guest.host.name, guest.template.name))
 
     def _login(self, template: GuestTemplate) -> Login:
         return login_of(template, self.passwords, self.reveal)
@@ -175,5 +220,4 @@ class LabSession:
 
 def _clear(leased: LeasedHost) -> None:
     leased.keeper.close()
-    for leftover in leftovers(leased.host.shell, leased.host.toolstack, leased.area.run_id):
-        remove_leftover(leased.host.shell, leased.host.toolstack, leftover)
+    remove_leftovers(leased.host.shell, leased.host.toolstack, leased.area.run_id)

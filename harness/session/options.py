@@ -37,6 +37,7 @@ class RunOptions:
     templates: tuple[str, ...]
     keep: Keep
     max_time_s: float | None
+    wait_s: float
     seed: int
     reports: Path
     argv: tuple[str, ...]
@@ -53,6 +54,7 @@ def add_options(parser: pytest.Parser) -> None:
     group.addoption("--pv-template", metavar="NAME", action="append", default=[], help="only this template")
     group.addoption("--pv-keep", choices=[keep.value for keep in Keep], default=Keep.NEVER.value)
     group.addoption("--pv-max-time", metavar="M", type=minutes, help="minutes after which no test begins")
+    group.addoption("--pv-wait", metavar="M", type=minutes, default=0, help="minutes to wait for busy hosts")
     group.addoption(
         "--pv-seed", metavar="N", type=int, default=1, help="seed of patterns and simulated guests"
     )
@@ -96,6 +98,7 @@ def read_options(config: pytest.Config) -> RunOptions | None:
         templates=tuple(config.getoption("--pv-template")),
         keep=Keep(config.getoption("--pv-keep")),
         max_time_s=limit * 60 if limit is not None else None,
+        wait_s=config.getoption("--pv-wait") * 60,
         seed=config.getoption("--pv-seed"),
         reports=Path(config.getoption("--pv-reports")),
         argv=tuple(str(word) for word in config.invocation_params.args),

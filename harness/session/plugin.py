@@ -7,10 +7,13 @@ import contextlib
 import pytest
 
 from harness.errors import ConfigurationError
+from harness.session.collecting import Collection
+from harness.session.controller import Controller
 from harness.session.options import add_options, read_options
 from harness.session.request import open_request
 from harness.session.run import Run
 from harness.session.state import request_key
+from harness.session.worker import Seat, Worker, seat_of
 
 __all__ = ["pytest_addoption", "pytest_configure", "pytest_unconfigure"]
 
@@ -23,7 +26,6 @@ _MARKERS = (
     "pv_dirties: the guest is not as it was afterwards",
     "pv_exclusive: the test has its host for itself",
 )
-_RUN = "pvhck-run"
 _opened = pytest.StashKey[contextlib.ExitStack]()
 
 
@@ -41,11 +43,23 @@ def pytest_configure(config: pytest.Config) -> None:
         options = read_options(config)
         if options is None:
             return
-        request = stack.enter_context(open_request(options))
+        if any(isinstance(plugin, Controller) for plugin in config.pluginmanager.get_plugins()):
+            return  # it has all it needs, and tests are collected by its workers
+        seat = seat_of(config)
+        _refuse_workers_without_slots(config, seat)
+        request = stack.enter_context(open_request(seat.options if seat else options))
+        config.stash[request_key] = request
+        plugins = config.pluginmanager
+        collection = Collection(request)
+        plugins.register(collection)
+        plugins.register(Worker(request, seat) if seat else Run(request, config, collection))
     except ConfigurationError as error:
         raise pytest.UsageError(str(error)) from error
-    config.stash[request_key] = request
-    config.pluginmanager.register(Run(request, config), _RUN)
+
+
+def _refuse_workers_without_slots(config: pytest.Config, seat: Seat | None) -> None:
+    if seat is None and getattr(config.option, "tx", None):
+        raise ConfigurationError("pytest's -n knows no slots of hosts", mend="use `pvhck run -j N`")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

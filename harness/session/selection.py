@@ -12,6 +12,7 @@ from harness.lab import GuestTemplate, Lab, Profile
 from harness.lab.match import Requirement, missing_packages, why_not
 from harness.model import Area, DriverName
 from harness.package import DriverBuild
+from harness.results import GuestFacts, TestFacts
 from harness.session.placement import Placement
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "in_order",
     "is_scenario",
     "plan",
+    "test_facts",
     "wanted",
 ]
 
@@ -109,6 +111,18 @@ def drivers_of(item: pytest.Item) -> tuple[DriverName, ...]:
 def hck_of(item: pytest.Item) -> tuple[str, ...]:
     """The HCK/HLK tests a scenario stands for."""
     return tuple(name for mark in item.iter_markers("pv_hck") for name in mark.args)
+
+
+def test_facts(planned: Planned) -> TestFacts:
+    """A planned test as results know it."""
+    template = planned.template
+    return TestFacts(
+        id=planned.item.nodeid,
+        area=area_of(planned.item),
+        drivers=drivers_of(planned.item),
+        guest=GuestFacts(template.name, template.os, template.arch, template.guest),
+        hck=hck_of(planned.item),
+    )
 
 
 def _requirement(item: pytest.Item) -> Requirement:

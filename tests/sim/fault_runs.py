@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-import harness.session.run
+import harness.session.simulated
 from harness.cli.main import main
 from harness.model import DriverName
 from harness.package import make_build
@@ -97,7 +97,8 @@ class RunSpec:
         )
         older, newer = builds
         build = ["--upgrade-from", str(older), "--build", str(newer)] if self.build else []
-        return ["run", "--hosts", "hosts.ini", "--profile", "./tiny.toml", "-k", self.select, *build]
+        lab = ["--hosts", "hosts.ini", "--profile", "./tiny.toml"]
+        return ["run", "-j", "1", *lab, "-k", self.select, *build]
 
     def _host(self, number: int) -> str:
         text = f"[host sim-{'abc'[number]}]\nkind = simulated\nxen = 4.17\nmemory = 4g\nvcpus = 4\n"
@@ -197,7 +198,7 @@ class Runs:
 
 def _in_child(folder: Path, words: list[str]) -> None:
     """The whole life of a run's process."""
-    harness.session.run.SimLab = _Witness
+    harness.session.simulated.SimLab = _Witness
     os.chdir(folder)
     with (folder / _SAID).open("w", buffering=1) as said:
         os.dup2(said.fileno(), 1)

@@ -183,7 +183,7 @@ HOST_PAIRS = (
     HostPair("ssh-drop", "connection lost during xl create"),
     HostPair("command-hang", r"xl create \S+ did not end in \d+ s"),
     HostPair("command-hang:info", "xl info did not end in", frozenset()),  # while it is leased: no run there
-    HostPair("disk-full", "No space left on device"),
+    HostPair("disk-full", "0 MiB free in /var/lib/pvhck"),
     HostPair("no-memory", "Out of memory"),
     HostPair("clone-fails", r"cannot clone /var/lib/pvhck/win\.qcow2: .*Input/output error"),
 )

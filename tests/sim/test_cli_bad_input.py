@@ -276,7 +276,8 @@ def test_reports_that_cannot_be_written_are_said_at_once(tmp_path: Path, simulat
 def test_a_full_disk_ends_the_run_and_its_guests_with_it(tmp_path: Path, lab: KeptLab) -> None:
     # The kernel refuses what goes beyond this many bytes of a file, as a full disk would.
     room = 6000
-    with begin(tmp_path, "run", "--hosts", lab.hosts_ini(), "-k", "power", limit=room) as command:
+    words = ("run", "-j", "1", "--hosts", lab.hosts_ini(), "-k", "power")
+    with begin(tmp_path, *words, limit=room) as command:
         ended = command.end()
     ended.demand(3, "cannot write reports/", "events.jsonl", "choose another reports folder")
     assert lab.lying == ()

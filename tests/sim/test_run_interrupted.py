@@ -95,7 +95,7 @@ class Run:
         scenarios = folder / "scenarios" / "power"
         scenarios.mkdir(parents=True)
         (scenarios / "test_hold.py").write_text(SCENARIOS)
-        options = ("--hosts", lab.hosts_ini(), "--scenarios", "scenarios", *words)
+        options = ("--hosts", lab.hosts_ini(), "--scenarios", "scenarios", "-j", "1", *words)
         self.command: Command = begin(folder, "run", *options)
 
     @property

@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.doctor import Check, State, check_host, worst
-from harness.doctor.storage import Space, parse_space
 from harness.errors import (
     CommandTimedOut,
     HostKeyProblem,
@@ -20,6 +19,7 @@ from harness.errors import (
     OutputNotUnderstood,
 )
 from harness.host.host import Host
+from harness.host.space import Space, parse_space
 from harness.lab import CloneMethod
 from harness.model import ToolstackName, XenVersion
 

@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -184,7 +185,7 @@ def test_a_clone_that_cannot_be_made_is_a_line_and_no_traceback() -> None:
 
     @contextlib.contextmanager
     def hold(_argv: Any) -> Any:
-        yield lambda: True
+        yield SimpleNamespace(running=True)
 
     shell.hold = hold
     login = Login("tester", "geheim")

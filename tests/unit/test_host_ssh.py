@@ -299,16 +299,16 @@ def test_a_stream_is_ended_when_its_reader_fails(host):
 
 def test_a_held_command_ends_with_its_holder(host):
     shell, server = host
-    with shell.hold(["cat"]) as running:
-        assert running()
+    with shell.hold(["cat"]) as hold:
+        assert hold.running
     processes_gone(server)
 
 
 def test_a_held_command_that_ends_by_itself_is_seen(host):
     shell, _ = host
-    with shell.hold(["false"]) as running:
+    with shell.hold(["false"]) as hold:
         wait_until(
-            lambda: NotYet("it runs") if running() else Done(None),
+            lambda: NotYet("it runs") if hold.running else Done(None),
             subject="it ends",
             deadline=Deadline.after(10),
             interval_s=0.02,
@@ -317,16 +317,16 @@ def test_a_held_command_that_ends_by_itself_is_seen(host):
 
 def test_a_held_command_is_started_again_on_a_new_connection(host):
     shell, server = host
-    with shell.hold(["cat"]) as running:
+    with shell.hold(["cat"]) as hold:
         server.drop()
         wait_until(
-            lambda: NotYet("it runs") if running() else Done(None),
+            lambda: NotYet("it runs") if hold.running else Done(None),
             subject="the loss is seen",
             deadline=Deadline.after(10),
             interval_s=0.02,
         )
         assert shell.run(["true"], repeatable=True).ok
-        assert running()
+        assert hold.running
         assert server.machine.commands.count("cat") == 2
 
 

@@ -62,7 +62,7 @@ def test_looking_takes_nothing_away() -> None:
 def test_lines_for_people_name_what_to_do_about_leftovers() -> None:
     lines = list(status_lines(host_status(make_host(_ANSWERS))))
     assert lines[0].startswith("xen1 (192.0.2.1): Xen 4.17")
-    assert lines[0].endswith("2 domains of others")
+    assert lines[0].endswith("2 domains of others, free")
     assert "    pvhck-alive1-1: running, 512 MiB, 1 vCPU" in lines
     assert f"    file {_RUNS}/dead1/pvhck-dead1-1.img" in lines
     assert lines[-1] == "  -> pvhck lab sweep xen1"
@@ -72,7 +72,7 @@ def test_a_clean_host_has_one_line() -> None:
     quiet = _ANSWERS | {"xl list": recorded("xl-list"), f"ls -1 {_RUNS}": (2, "", "no such file")}
     lines = list(status_lines(host_status(make_host(quiet))))
     assert len(lines) == 1
-    assert lines[0].endswith("1 domain of others")
+    assert lines[0].endswith("1 domain of others, free")
 
 
 def test_an_unreachable_host_says_why_and_what_to_do() -> None:

@@ -78,6 +78,8 @@ clone = overlay
 bridge = br0
 memory = 16g
 vcpus = 8
+disk = 200g
+layers = 1g
 max_guests = 3
 time_factor = 2.5
 legacy_ssh = on
@@ -93,6 +95,7 @@ arch = x86
 firmware = uefi
 memory = 512
 vcpus = 1
+disk = 30g
 nic = rtl8139
 user = root
 secret = file:secrets/t
@@ -127,6 +130,8 @@ iperf3.x64 = tools/my iperf3.exe sha256:{HEX.upper()}
             bridge="br0",
             memory_mib=16384,
             vcpus=8,
+            disk_mib=200 * 1024,
+            layers_mib=1024,
             time_factor=2.5,
             legacy_ssh=True,
             controller="192.0.2.9",
@@ -145,6 +150,7 @@ iperf3.x64 = tools/my iperf3.exe sha256:{HEX.upper()}
             firmware=Firmware.UEFI,
             memory_mib=512,
             vcpus=1,
+            disk_mib=30 * 1024,
             nic=NicModel.RTL8139,
             user="root",
             secret=SecretRef("file", "/labs/secrets/t"),
@@ -470,6 +476,8 @@ def test_every_field_can_be_written_in_the_file(keys, kind) -> None:
     renamed = {
         "key_file": "key",
         "memory_mib": "memory",
+        "disk_mib": "disk",
+        "layers_mib": "layers",
         "fixed_address": "address",
         "extra": "guest",
         "name": None,

@@ -6,6 +6,7 @@ import hashlib
 import os
 import posixpath
 import re
+import time
 
 from harness.simlab.commands.options import read_options
 from harness.simlab.faults import FaultKind
@@ -142,9 +143,15 @@ def _rmdir(process: Process) -> int:
 
 
 def _touch(process: Process) -> int:
-    for path in read_options(process, "acmd:r:").words:
+    options = read_options(process, "acmd:r:t:")
+    stamp = options.values.get("-t")
+    at = time.mktime(time.strptime(stamp, "%Y%m%d%H%M")) if stamp else None
+    for path in options.words:
         try:
-            process.host.files.real(path).touch()
+            real = process.host.files.real(path)
+            real.touch()
+            if at is not None:
+                os.utime(real, (at, at))
         except FileNotFoundError as error:
             raise CommandError(_missing(process, "cannot touch", path)) from error
     return 0

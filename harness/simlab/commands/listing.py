@@ -49,6 +49,7 @@ class _Search:
     pattern: str = ""
     depths: tuple[int, int] = (0, 1 << 30)
     delete: bool = False
+    older_s: float = 0.0  # than which a file must be
     places: tuple[str, ...] = field(default_factory=tuple)
 
 
@@ -80,12 +81,16 @@ def _read_search(process: Process) -> _Search:
         test = words.pop(0)
         if test in {"-delete", "-print", "-xdev"}:
             delete |= test == "-delete"
-        elif test in {"-type", "-name", "-maxdepth", "-mindepth"} and words:
+        elif test in {"-type", "-name", "-maxdepth", "-mindepth", "-mmin"} and words:
             known[test] = words.pop(0)
         else:
             raise CommandError(f"find: unknown predicate '{test}'\n")
     depths = (int(known.get("-mindepth", "0")), int(known.get("-maxdepth", str(1 << 30))))
-    return _Search(known.get("-type", ""), known.get("-name", ""), depths, delete, tuple(places))
+    older = known.get("-mmin", "+0")
+    if not older.startswith("+"):
+        raise CommandError(f"find: not played: -mmin {older}\n")
+    kind, pattern, older_s = known.get("-type", ""), known.get("-name", ""), 60 * float(older)
+    return _Search(kind, pattern, depths, delete, older_s, tuple(places))
 
 
 def _walk(process: Process, path: str, depth: int) -> Iterator[tuple[str, int]]:
@@ -102,6 +107,7 @@ def _matches(process: Process, search: _Search, path: str, depth: int) -> bool:
     return (
         search.depths[0] <= depth <= search.depths[1]
         and search.kind in {"", kind}
+        and time.time() - real.stat().st_mtime >= search.older_s
         and (not search.pattern or fnmatch.fnmatchcase(posixpath.basename(path), search.pattern))
     )
 

@@ -38,6 +38,9 @@ def run_command(process: Process, words: tuple[str, ...]) -> int:
 
 
 def _sh(process: Process) -> int:
+    close = getattr(process.stdin, "close", None)
+    if close is not None:
+        process.on_kill(close)  # it may be waiting for a line
     words = list(process.args)
     while words and words[0].startswith("-") and words[0] != "-c":
         words.pop(0)

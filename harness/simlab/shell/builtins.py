@@ -32,9 +32,13 @@ def _nothing(shell: Shell, words: Sequence[str], streams: Streams) -> int:
 
 
 def _not_played(shell: Shell, words: Sequence[str], streams: Streams) -> int:
-    """Better an error than a script that goes on somewhere else than it thinks."""
-    streams.stderr.write(f"{shell.name}: not played by the simulated shell: cd {' '.join(words)}\n".encode())
+    """Better an error than a script that goes on otherwise than it thinks."""
+    streams.stderr.write(f"{shell.name}: not played by the simulated shell: {' '.join(words)}\n".encode())
     return 2
+
+
+def _cd(shell: Shell, words: Sequence[str], streams: Streams) -> int:
+    return _not_played(shell, ["cd", *words], streams)
 
 
 def _set(shell: Shell, words: Sequence[str], streams: Streams) -> int:
@@ -83,6 +87,17 @@ def _unset(shell: Shell, words: Sequence[str], streams: Streams) -> int:
     return 0
 
 
+def _read(shell: Shell, words: Sequence[str], streams: Streams) -> int:
+    """One line into one variable; ``-r`` alone is played."""
+    if words[:1] != ["-r"] or len(words) != 2:  # noqa: PLR2004  # -r NAME
+        return _not_played(shell, ["read", *words], streams)
+    line = b""
+    while (byte := streams.stdin.read(1)) not in {b"", b"\n"}:
+        line += byte
+    shell.variables[words[1]] = line.decode("utf-8", "surrogateescape").strip(" \t")
+    return 0 if byte else 1
+
+
 def _shift(shell: Shell, words: Sequence[str], streams: Streams) -> int:
     del words, streams
     shell.arguments = shell.arguments[1:]
@@ -99,11 +114,12 @@ def _command(shell: Shell, words: Sequence[str], streams: Streams) -> int:
 
 BUILTINS: dict[str, Builtin] = {
     ":": _nothing,
-    "cd": _not_played,
+    "cd": _cd,
     "command": _command,
     "exec": _exec,
     "exit": _exit,
     "export": _export,
+    "read": _read,
     "set": _set,
     "shift": _shift,
     "trap": _nothing,

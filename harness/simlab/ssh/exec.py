@@ -25,6 +25,10 @@ class _ChannelInput:
         except _LOST:
             return b""
 
+    def close(self) -> None:
+        """Whoever reads, reads no more."""
+        self._channel.in_buffer.close()  # shutdown_read() wakes nobody (paramiko 4.0.0)
+
 
 class _ChannelOutput:
     """Stdout or stderr of a channel."""

@@ -1,0 +1,86 @@
+"""What this machine knows of a host's health, over runs, and the cheap look before a run takes it."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import time
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from harness.errors import InfrastructureError
+from harness.host.host import Host
+from harness.host.lease import state_folder
+from harness.host.space import parse_space
+from harness.lab import HostKind, HostSpec
+
+__all__ = ["Health", "HealthNote", "health_of", "look_at", "note_health"]
+
+_LEAST_FREE_MIB = 512  # for an overlay's first writes; doctor asks for more
+
+
+class Health(StrEnum):
+    """Whether runs may use a host."""
+
+    GOOD = "good"  # a test has passed on it
+    UNKNOWN = "unknown"
+    BAD = "bad"  # a run took it out, or it could not be looked at; a look that finds nothing makes it unknown
+    MAINTENANCE = "maintenance"  # a person said so, and only a person ends it
+
+
+@dataclass(frozen=True)
+class HealthNote:
+    """A host's health since a time, in seconds since 1970, and why."""
+
+    health: Health = Health.UNKNOWN
+    since: float = 0.0
+    reason: str = ""
+
+
+def health_of(spec: HostSpec, folder: Path | None = None) -> HealthNote:
+    """What is known of a host; unknown if nobody has written anything down, or nothing that can be read."""
+    try:
+        fields = json.loads(_path(spec, folder).read_text(encoding="utf-8"))
+        return HealthNote(Health(fields["health"]), float(fields["since"]), str(fields["reason"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return HealthNote()
+
+
+def note_health(spec: HostSpec, health: Health, reason: str, folder: Path | None = None) -> None:
+    """Write a host's health down; that of a simulated host dies with it. The same health keeps its time."""
+    if spec.kind is HostKind.SIMULATED:
+        return
+    if health is health_of(spec, folder).health is not Health.MAINTENANCE:
+        return
+    path = _path(spec, folder)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    passing = path.with_name(f".{path.name}.part")
+    passing.write_text(
+        json.dumps({"health": health.value, "since": time.time(), "reason": reason}) + "\n", encoding="utf-8"
+    )
+    passing.replace(path)
+
+
+def look_at(host: Host) -> None:
+    """A cheap look: it answers, its toolstack works, guests' disks have some room.
+
+    Raises:
+        InfrastructureError: what is wrong.
+    """
+    info = host.toolstack.info()
+    if info.total_mib <= 0:
+        raise InfrastructureError(f"host {host.name}: its toolstack knows of no memory", mend="pvhck doctor")
+    storage = host.spec.storage
+    space = parse_space(host.shell.check(["df", "-P", "-k", storage], repeatable=True))
+    if space.free_mib < _LEAST_FREE_MIB:
+        raise InfrastructureError(
+            f"host {host.name}: {space.free_mib} MiB free in {storage}, less than {_LEAST_FREE_MIB}",
+            mend=f"df -h {shlex.quote(storage)}; pvhck lab sweep {host.name}",
+        )
+
+
+def _path(spec: HostSpec, folder: Path | None) -> Path:
+    name = re.sub(r"[^A-Za-z0-9.-]+", "_", f"{spec.address}_{spec.port}")
+    return (folder or state_folder()) / f"{name}.health.json"

@@ -1,0 +1,27 @@
+"""Reading events.jsonl while others write it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.results.events import Event, read_events
+from harness.results.recorder import EVENTS
+
+__all__ = ["EventTail"]
+
+
+class EventTail:
+    """What was added to a run's events since it was last asked. Not safe for several threads."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / EVENTS
+        self._at = 0
+
+    def read(self) -> tuple[Event, ...]:
+        """The events whose lines are whole by now, each once."""
+        with self._path.open("rb") as file:
+            file.seek(self._at)
+            data = file.read()
+        whole, newline, _ = data.rpartition(b"\n")
+        self._at += len(whole) + len(newline)
+        return tuple(read_events(whole.decode("utf-8", errors="replace").splitlines()))

@@ -1,0 +1,138 @@
+"""The hosts a run has: leased, looked at, swept; given back at its end with a word on their health."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+from harness.deadline import Deadline, Done, NotYet, WaitTimedOut, wait_until
+from harness.errors import HarnessError, HostBusy
+from harness.host.area import run_states, sweep
+from harness.host.health import Health, health_of, look_at, note_health
+from harness.host.host import Host
+from harness.host.layers import LayerStore
+from harness.host.lease import Holder, HostLease
+
+__all__ = ["HostPool"]
+
+_AT_ONCE = 8
+_ASK_AGAIN_S = 5
+
+
+@dataclass
+class HostPool:
+    """Use it as a context: leaving it gives all hosts back. ``wait_s`` is for all of them together."""
+
+    holder: Holder
+    wait_s: float
+    say: Callable[[str], None]
+    _leases: dict[str, HostLease] = field(default_factory=dict)
+    _hosts: dict[str, Host] = field(default_factory=dict)
+    _held: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+    _deadline: Deadline | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._held.close()
+        self._leases.clear()
+        self._hosts.clear()
+
+    def take(self, host: Host) -> None:
+        """Make a host ours; one that is ours already stays it.
+
+        Raises:
+            InfrastructureError: somebody else has it, it is under maintenance, or it cannot be used.
+        """
+        if host.name not in self._leases:
+            self._lease(host)
+            self._ready(host)
+
+    def take_all(self, hosts: Sequence[Host]) -> dict[str, HarnessError]:
+        """Take what can be had; gives what is wrong with the others, by name.
+
+        They are leased in the order of their names, so that two runs that wait do not wait for each other.
+        """
+        wrong: dict[str, HarnessError] = {}
+        for host in sorted(hosts, key=lambda one: one.name):
+            with _kept(wrong, host):
+                self._lease(host)
+        ours = [host for host in hosts if host.name not in wrong]
+        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="take-host") as threads:
+            for host, ready in [(host, threads.submit(self._ready, host)) for host in ours]:
+                with _kept(wrong, host):
+                    ready.result()
+        return wrong
+
+    def lost(self) -> dict[str, str]:
+        """Hosts that were ours and are not any more, and why."""
+        return {name: lease.lost for name, lease in self._leases.items() if lease.lost}
+
+    def judge(self, name: str, health: Health, reason: str) -> None:
+        """Say what this run found a host to be, if it had it."""
+        if name in self._hosts:
+            note_health(self._hosts[name].spec, health, reason)
+
+    def _lease(self, host: Host) -> None:
+        note = health_of(host.spec)
+        if note.health is Health.MAINTENANCE:
+            raise HostBusy(
+                f"host {host.name} is under maintenance: {note.reason or 'no reason given'}",
+                mend=f"pvhck lab maintenance {host.name} --end",
+            )
+        self._deadline = self._deadline or Deadline.after(self.wait_s)
+        try:
+            lease = self._held.enter_context(HostLease(host.shell, self.holder))
+        except HostBusy as busy:
+            if self._deadline.expired:
+                raise
+            self.say(f"waiting for host {host.name}: {busy.found}")
+            lease = self._await(host, busy)
+        self._leases[host.name], self._hosts[host.name] = lease, host
+
+    def _await(self, host: Host, busy: HostBusy) -> HostLease:
+        last = busy
+
+        def probe() -> Done[HostLease] | NotYet:
+            nonlocal last
+            try:
+                return Done(self._held.enter_context(HostLease(host.shell, self.holder)))
+            except HostBusy as still:
+                last = still
+                return NotYet(still.found)
+
+        assert self._deadline is not None
+        try:
+            return wait_until(
+                probe, subject=f"host {host.name}", deadline=self._deadline, interval_s=_ASK_AGAIN_S
+            )
+        except WaitTimedOut as error:
+            raise last from error
+
+    def _ready(self, host: Host) -> None:
+        try:
+            sweep(host.shell, host.toolstack, self.say)  # first: what dead runs left may be what fills it
+            if not run_states(host.shell, host.toolstack):  # no guest is there that could run on one
+                for layer in LayerStore(host.shell).trim(host.spec.layers_mib):
+                    self.say(f"{host.name}: removing layer {layer.name}")
+            look_at(host)
+        except HarnessError as error:
+            note_health(host.spec, Health.BAD, str(error))
+            raise
+        if health_of(host.spec).health is Health.BAD:
+            note_health(host.spec, Health.UNKNOWN, "it could be looked at again")
+
+
+@contextlib.contextmanager
+def _kept(wrong: dict[str, HarnessError], host: Host) -> Iterator[None]:
+    try:
+        yield
+    except HarnessError as error:
+        wrong[host.name] = error
