@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from collections.abc import Callable
 
@@ -38,6 +39,8 @@ def main() -> int:
     chosen = (
         {options.only: (HERE | ON_XEN)[options.only]} if options.only else ON_XEN if options.xen else HERE
     )
+    # what it logs comes as an exception, too
+    logging.getLogger("paramiko").addHandler(logging.NullHandler())
     console = Console()
     found: list[Comparison] = []
     for name, benchmark in chosen.items():

@@ -7,6 +7,7 @@ import random
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,19 +16,19 @@ from pathlib import Path
 
 from benchmarks.compare import Comparison
 from harness.deadline import Deadline
-from harness.guest.guest import Guest, Login
+from harness.guest.guest import Login
 from harness.guest.provision import make_guest, remove_guest
 from harness.host.area import RunArea
 from harness.host.host import Host
 from harness.host.sshlogin import Credentials
-from harness.lab import load_lab, resolve_secret
+from harness.lab import HostSpec, load_lab, resolve_secret
 from harness.results import RunResults, load_results
 from harness.simlab import SimLab
 
 __all__ = ["guests", "nightly"]
 
 _HOSTS, _TESTS = 20, 300
-_SHORTEST_S, _LONGEST_S = 1.0, 12.0  # of a test, scaled: a real one takes minutes
+_SHORTEST_S, _LONGEST_S = 1.0, 14.0  # of a test, scaled: a real one takes minutes
 _AT_MOST = 1.15
 _AT_MOST_BOUND_S = 120  # longer, and our own cost would not show
 _GUESTS_PER_HOST = 10
@@ -85,7 +86,7 @@ def nightly() -> list[Comparison]:
             ours_s=night.seconds - plain,
             other="the shortest possible: total work / slots",
             other_s=bound,
-            at_most=_AT_MOST,
+            at_most=_AT_MOST if night is nights[-1] else None,
             note=f"{night.seconds:.0f} s with it; plain pytest-xdist, empty tests: {plain:.0f} s; "
             + _per_worker(night.results),
             checks=tuple(checks),
@@ -95,7 +96,7 @@ def nightly() -> list[Comparison]:
 
 
 def guests() -> list[Comparison]:
-    """200 simulated guests driven at once, by threads of one process, against one alone."""
+    """200 simulated guests that are all up at once, driven by threads of one process, against one alone."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         source = folder / "hosts.ini"
@@ -103,13 +104,20 @@ def guests() -> list[Comparison]:
         with SimLab(load_lab(source), folder=folder / "lab", seed=1) as lab:
             template = lab.lab.templates["win"]
             login = Login(template.user, lab.passwords["win"])
+            all_up = threading.Barrier(_HOSTS * _GUESTS_PER_HOST, timeout=600)
             credentials = Credentials(lambda ref: resolve_secret(ref).reveal())
-            hosts = [Host(spec, credentials) for spec in lab.lab.hosts.values()]
+            hosts = tuple(lab.lab.hosts.values())
 
-            def drive(host: Host, number: int) -> None:
-                with RunArea(host.shell, f"bench-{number}") as area:
+            def drive(spec: HostSpec, number: int) -> None:
+                # a connection for each guest, as workers have
+                with Host(spec, credentials) as host, RunArea(host.shell, f"bench-{number}") as area:
                     guest = make_guest(host, area, template, 1, login, report=_silent)
-                    _use(guest)
+                    guest.start()
+                    guest.wait_ready(Deadline.after(600))
+                    if number:
+                        all_up.wait()
+                    for _ in range(5):
+                        guest.operations.memory()
                     remove_guest(guest, area)
 
             started = time.perf_counter()
@@ -118,14 +126,12 @@ def guests() -> list[Comparison]:
             failed, started = [], time.perf_counter()
             with ThreadPoolExecutor(_HOSTS * _GUESTS_PER_HOST) as pool:
                 work = [
-                    pool.submit(drive, host, number)
-                    for host in hosts
+                    pool.submit(drive, spec, number)
+                    for spec in hosts
                     for number in range(1, _GUESTS_PER_HOST + 1)
                 ]
                 failed = [str(error) for one in work if (error := one.exception()) is not None]
             all_s = time.perf_counter() - started
-            for host in hosts:
-                host.close()
     count = _HOSTS * _GUESTS_PER_HOST
     return [
         Comparison(
@@ -138,13 +144,6 @@ def guests() -> list[Comparison]:
             checks=(f"{len(failed)} failed: {failed[0]}",) if failed else (),
         )
     ]
-
-
-def _use(guest: Guest) -> None:
-    guest.start()
-    guest.wait_ready(Deadline.after(600))
-    for _ in range(5):
-        guest.operations.memory()
 
 
 def _silent(text: str) -> None:

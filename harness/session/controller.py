@@ -33,6 +33,7 @@ from harness.session.request import RunRequest
 from harness.session.scheduling import SlotScheduling
 from harness.session.simulated import with_addresses
 from harness.session.slots import Slot
+from harness.session.state import CONTROLLER
 from harness.session.worker import Seat
 
 __all__ = ["Controller", "Plan"]
@@ -72,6 +73,7 @@ class Controller:
     """
 
     def __init__(self, request: RunRequest, plan: Plan) -> None:
+        self.__name__ = CONTROLLER  # what pytest calls a plugin that is an object
         self._request = request
         self._plan = plan
         self._run_id = new_run_id()
@@ -80,6 +82,7 @@ class Controller:
         self._free = list(plan.slots)
         self._seated: dict[str, Slot] = {}
         self._nodes: list[WorkerController] = []
+        self._left: set[Slot] = set()  # whose workers could not tidy up
         self._lab: Lab = request.lab
         self._passwords: Mapping[str, str] = {}
         self._hosts: dict[str, Host] = {}
@@ -141,6 +144,7 @@ class Controller:
         slot = self._seated[node.gateway.id]
         self._free.append(slot)
         if error is not None:
+            self._left.add(slot)
             self._warn(f"the worker of host {slot.host}, slot {slot.number}, died: {error}")
 
     def pytest_xdist_make_scheduler(self) -> SlotScheduling:
@@ -178,6 +182,7 @@ class Controller:
                     deadline=Deadline.after(_END_S * max(1.0, factor)),
                 )
             except WaitTimedOut as error:
+                self._left |= {self._seated[node.gateway.id] for node in self._nodes}
                 self._warn(f"{error}; they are killed, and what they had is taken away")
 
     # -- inner parts
@@ -222,12 +227,10 @@ class Controller:
     def _give_back(self) -> None:
         """What workers left that could not tidy up; with ``--keep`` they leave their guests on purpose."""
         with tidying():
-            for host in self._hosts.values():
+            for slot in sorted(self._left) if self._request.options.keep is Keep.NEVER else ():
+                host = self._hosts[slot.host]
                 try:
-                    if self._request.options.keep is Keep.NEVER:
-                        for slot in self._plan.slots:
-                            if slot.host == host.name and host.name not in self._dispatcher.out:
-                                remove_run(host.shell, host.toolstack, slot.run_id(self._run_id), self._say)
+                    remove_run(host.shell, host.toolstack, slot.run_id(self._run_id), self._say)
                 except HarnessError as error:
                     self._warn(f"could not tidy up host {host.name}: {error}; `pvhck lab sweep` will")
 

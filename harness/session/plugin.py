@@ -8,11 +8,9 @@ import pytest
 
 from harness.errors import ConfigurationError
 from harness.session.collecting import Collection
-from harness.session.controller import Controller
 from harness.session.options import add_options, read_options
-from harness.session.request import open_request
-from harness.session.run import Run
-from harness.session.state import request_key
+from harness.session.request import RunRequest, open_request
+from harness.session.state import CONTROLLER, request_key
 from harness.session.worker import Seat, Worker, seat_of
 
 __all__ = ["pytest_addoption", "pytest_configure", "pytest_unconfigure"]
@@ -43,7 +41,7 @@ def pytest_configure(config: pytest.Config) -> None:
         options = read_options(config)
         if options is None:
             return
-        if any(isinstance(plugin, Controller) for plugin in config.pluginmanager.get_plugins()):
+        if config.pluginmanager.has_plugin(CONTROLLER):
             return  # it has all it needs, and tests are collected by its workers
         seat = seat_of(config)
         _refuse_workers_without_slots(config, seat)
@@ -52,9 +50,16 @@ def pytest_configure(config: pytest.Config) -> None:
         plugins = config.pluginmanager
         collection = Collection(request)
         plugins.register(collection)
-        plugins.register(Worker(request, seat) if seat else Run(request, config, collection))
+        plugins.register(Worker(request, seat) if seat else _run(request, config, collection))
     except ConfigurationError as error:
         raise pytest.UsageError(str(error)) from error
+
+
+def _run(request: RunRequest, config: pytest.Config, collection: Collection) -> object:
+    # a lab's worth of workers need neither the simulated lab nor the reports
+    from harness.session.run import Run  # noqa: PLC0415
+
+    return Run(request, config, collection)
 
 
 def _refuse_workers_without_slots(config: pytest.Config, seat: Seat | None) -> None:

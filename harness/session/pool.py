@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -34,6 +35,7 @@ class HostPool:
     _hosts: dict[str, Host] = field(default_factory=dict)
     _held: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
     _deadline: Deadline | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __enter__(self) -> Self:
         return self
@@ -52,23 +54,25 @@ class HostPool:
             InfrastructureError: somebody else has it, it is under maintenance, or it cannot be used.
         """
         if host.name not in self._leases:
-            self._lease(host)
+            self._keep(host, self._await(host))
             self._ready(host)
 
     def take_all(self, hosts: Sequence[Host]) -> dict[str, HarnessError]:
         """Take what can be had; gives what is wrong with the others, by name.
 
-        They are leased in the order of their names, so that two runs that wait do not wait for each other.
+        Hosts that others have are waited for in the order of their names, so that two runs that wait do not
+        wait for each other.
         """
         wrong: dict[str, HarnessError] = {}
-        for host in sorted(hosts, key=lambda one: one.name):
-            with _kept(wrong, host):
-                self._lease(host)
-        ours = [host for host in hosts if host.name not in wrong]
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="take-host") as threads:
-            for host, ready in [(host, threads.submit(self._ready, host)) for host in ours]:
+            for host, taken in [(host, threads.submit(self._take_free, host)) for host in hosts]:
                 with _kept(wrong, host):
-                    ready.result()
+                    taken.result()
+        busy = [host for host in hosts if isinstance(wrong.get(host.name), HostBusy)] if self.wait_s else []
+        for host in sorted(busy, key=lambda one: one.name):
+            del wrong[host.name]
+            with _kept(wrong, host):
+                self.take(host)
         return wrong
 
     def lost(self) -> dict[str, str]:
@@ -80,40 +84,45 @@ class HostPool:
         if name in self._hosts:
             note_health(self._hosts[name].spec, health, reason)
 
-    def _lease(self, host: Host) -> None:
+    def _take_free(self, host: Host) -> None:
+        self._keep(host, self._leased(host))
+        self._ready(host)
+
+    def _leased(self, host: Host) -> HostLease:
         note = health_of(host.spec)
         if note.health is Health.MAINTENANCE:
             raise HostBusy(
                 f"host {host.name} is under maintenance: {note.reason or 'no reason given'}",
                 mend=f"pvhck lab maintenance {host.name} --end",
             )
-        self._deadline = self._deadline or Deadline.after(self.wait_s)
-        try:
-            lease = self._held.enter_context(HostLease(host.shell, self.holder))
-        except HostBusy as busy:
-            if self._deadline.expired:
-                raise
-            self.say(f"waiting for host {host.name}: {busy.found}")
-            lease = self._await(host, busy)
-        self._leases[host.name], self._hosts[host.name] = lease, host
+        lease = HostLease(host.shell, self.holder)
+        return lease.__enter__()
 
-    def _await(self, host: Host, busy: HostBusy) -> HostLease:
-        last = busy
+    def _keep(self, host: Host, lease: HostLease) -> None:
+        with self._lock:
+            self._held.push(lease)
+            self._leases[host.name], self._hosts[host.name] = lease, host
+
+    def _await(self, host: Host) -> HostLease:
+        last: HostBusy | None = None
 
         def probe() -> Done[HostLease] | NotYet:
             nonlocal last
             try:
-                return Done(self._held.enter_context(HostLease(host.shell, self.holder)))
-            except HostBusy as still:
-                last = still
-                return NotYet(still.found)
+                return Done(self._leased(host))
+            except HostBusy as busy:
+                if last is None and self.wait_s:
+                    self.say(f"waiting for host {host.name}: {busy.found}")
+                last = busy
+                return NotYet(busy.found)
 
-        assert self._deadline is not None
+        self._deadline = self._deadline or Deadline.after(self.wait_s)
         try:
             return wait_until(
                 probe, subject=f"host {host.name}", deadline=self._deadline, interval_s=_ASK_AGAIN_S
             )
         except WaitTimedOut as error:
+            assert last is not None
             raise last from error
 
     def _ready(self, host: Host) -> None:

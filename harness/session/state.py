@@ -9,7 +9,9 @@ from harness.session.lab_session import LabSession
 from harness.session.request import RunRequest
 from harness.session.selection import Planned
 
-__all__ = ["attempt_key", "lab_key", "lab_of", "planned_key", "request_key"]
+__all__ = ["CONTROLLER", "attempt_key", "lab_key", "lab_of", "planned_key", "request_key"]
+
+CONTROLLER = "pvhck-controller"  # the plugin's name in a process that has workers
 
 request_key = pytest.StashKey[RunRequest]()
 lab_key = pytest.StashKey[LabSession]()
