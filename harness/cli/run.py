@@ -19,13 +19,16 @@ import harness
 from harness.cli.exits import EXIT_BROKEN, EXIT_INTERRUPTED, EXIT_NOTHING, EXIT_USAGE
 from harness.errors import ConfigurationError, HarnessError
 from harness.lab import profile_names
-from harness.results import exit_code
+from harness.report.write import find_run
+from harness.results import RunEnd, exit_code, load_results
 from harness.results.history import last_durations
 from harness.session.collecting import Collection
 from harness.session.controller import Controller, Plan
 from harness.session.options import Keep, RunOptions, minutes
 from harness.session.planning import make_plan
+from harness.session.record import build_facts
 from harness.session.request import open_request
+from harness.session.resuming import check_same_build, still_to_run, words_of
 from harness.session.run import Run
 from harness.session.selection import Planned, area_of, drivers_of, hck_of
 
@@ -76,6 +79,11 @@ def add_commands(commands: Any, lab_options: argparse.ArgumentParser) -> None:
         type=_positive,
         help="guests at once on all hosts (default: what they have room for); 1: no workers",
     )
+    run.add_argument(
+        "--resume",
+        metavar="RUN",
+        help="go on with a run that died: its id, its folder, or latest; all else is as it was then",
+    )
     run.add_argument("--reports", metavar="DIR", default="reports", help="where the run's folder is made")
     run.set_defaults(command=run_command)
 
@@ -87,6 +95,8 @@ def add_commands(commands: Any, lab_options: argparse.ArgumentParser) -> None:
 
 def run_command(arguments: argparse.Namespace) -> int:
     """``pvhck run``: the exit code says how the run ended."""
+    if arguments.resume is not None:
+        return _resume(arguments)
     words = [*_choice_words(arguments), f"--pv-keep={arguments.keep}", f"--pv-seed={arguments.seed}"]
     words += [f"--pv-reports={arguments.reports}", f"--pv-wait={arguments.wait}"]
     if arguments.max_time is not None:
@@ -113,7 +123,27 @@ def run_command(arguments: argparse.Namespace) -> int:
     return exit_code(results.verdict) if results is not None else _CODES[pytest.ExitCode(code)]
 
 
-def _run_on_slots(words: Sequence[str], options: RunOptions, plan: Plan) -> int:
+def _resume(arguments: argparse.Namespace) -> int:
+    """With the words of the run that goes on; what it has found stays as it is."""
+    folder = find_run(Path(arguments.reports), arguments.resume)
+    before = load_results(folder)
+    if before.run.end is RunEnd.RUNNING:
+        raise ConfigurationError(f"run {before.run.id} still goes on")
+    words = words_of(before)
+    collection, code = _collect(words, arguments)
+    if collection is None:
+        return code
+    check_same_build(before, build_facts(collection.request))
+    lab, reports = collection.request.lab, Path(arguments.reports)
+    plan = make_plan(collection.planned, lab, last_durations(reports), most=arguments.slots)
+    left = still_to_run(plan, before)
+    sys.stdout.write(f"run {before.run.id} goes on: {len(left.tasks)} of {len(plan.tests)} tests are left\n")
+    return _run_on_slots(words, collection.request.options, left, resume=folder)
+
+
+def _run_on_slots(
+    words: Sequence[str], options: RunOptions, plan: Plan, *, resume: Path | None = None
+) -> int:
     """A worker for each slot; they are given the same words."""
     watcher = _Watcher()
     controller = None
@@ -122,9 +152,9 @@ def _run_on_slots(words: Sequence[str], options: RunOptions, plan: Plan) -> int:
         with (
             tempfile.TemporaryDirectory(prefix="pvhck-pytest-") as folder,
             open_request(options) as request,
-            Controller(request, plan) as controller,
+            Controller(request, plan, resume=resume) as controller,
         ):
-            if controller.workers:
+            if controller.workers and plan.tasks:
                 # without a basetemp pytest-xdist leaves some of its own
                 xdist = ["-p", "xdist", "-n", str(controller.workers), f"--basetemp={folder}/base"]
                 restarts = f"--max-worker-restart={2 * controller.workers}"

@@ -10,6 +10,7 @@ from harness.errors import HarnessError
 from harness.host.area import Leftover, RunState, leftovers, run_of, run_states
 from harness.host.health import HealthNote, health_of
 from harness.host.host import Host
+from harness.host.layers import Layer, LayerStore
 from harness.host.lease import Holder, lease_holder, reservation
 from harness.host.toolstack.protocol import DomainInfo
 
@@ -57,6 +58,7 @@ class HostStatus:
     holder: Holder | None = None  # the run that has it
     reserved: Holder | None = None  # for a person
     health: HealthNote = field(default_factory=HealthNote)
+    layers: tuple[Layer, ...] = ()
 
     @property
     def reachable(self) -> bool:
@@ -99,6 +101,7 @@ def host_status(host: Host) -> HostStatus:
         runs=runs,
         holder=lease_holder(host.shell),
         reserved=reservation(host.shell),
+        layers=LayerStore(host.shell).all(),
         health=health,
     )
 
@@ -120,6 +123,9 @@ def status_lines(status: HostStatus) -> Iterator[str]:
         yield f"  reserved for {status.reserved}"
     if status.holder is not None:
         yield f"  held by {status.holder}"
+    if status.layers:
+        size_mib = sum(layer.size_mib for layer in status.layers)
+        yield f"  {_count(len(status.layers), 'layer')} with installed builds, {size_mib} MiB"
     for run in status.runs:
         yield from _run_lines(run)
     if status.leftovers:

@@ -9,6 +9,7 @@
     {"at": ..., "kind": "attempt-finished", "test": "<id>", "attempt": {...AttemptResult},
      "measurements": [{...Measurement}, ...]}                                     all on one line
     {"at": ..., "kind": "message", "text": "..."}
+    {"at": ..., "kind": "run-resumed"}
     {"at": ..., "kind": "run-finished", "end": "finished"}
 
 A run that was killed may leave half a line at the end: it is passed over. So is a kind that is not known.
@@ -32,6 +33,7 @@ __all__ = [
     "Event",
     "Message",
     "RunFinished",
+    "RunResumed",
     "RunStarted",
     "TestStarted",
     "Warned",
@@ -107,6 +109,14 @@ class Warned:
 
 
 @dataclass(frozen=True)
+class RunResumed:
+    """A run that had ended before its time goes on; what was under way then has ended with it."""
+
+    kind: ClassVar[str] = "run-resumed"
+    at: str
+
+
+@dataclass(frozen=True)
 class RunFinished:
     """The run has come to its end."""
 
@@ -115,7 +125,17 @@ class RunFinished:
     end: RunEnd
 
 
-Event = RunStarted | Collected | DriverSeen | TestStarted | AttemptFinished | Message | Warned | RunFinished
+Event = (
+    RunStarted
+    | Collected
+    | DriverSeen
+    | TestStarted
+    | AttemptFinished
+    | Message
+    | Warned
+    | RunResumed
+    | RunFinished
+)
 
 _KINDS: dict[str, type[Event]] = {kind.kind: kind for kind in get_args(Event)}
 

@@ -11,11 +11,11 @@ __all__ = ["EventTail"]
 
 
 class EventTail:
-    """What was added to a run's events since it was last asked. Not safe for several threads."""
+    """What is added to a run's events from now on, each time it is asked. Not safe for several threads."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / EVENTS
-        self._at = 0
+        self._at = self._path.stat().st_size
 
     def read(self) -> tuple[Event, ...]:
         """The events whose lines are whole by now, each once."""

@@ -23,6 +23,7 @@ from harness.results.events import (
     Event,
     Message,
     RunFinished,
+    RunResumed,
     RunStarted,
     TestStarted,
     Warned,
@@ -206,6 +207,30 @@ class RunRecorder(EventWriter):
             raise ConfigurationError(found, mend="choose another reports folder") from error
         self._say(RunStarted(self._clock(), run))
         _point_latest(reports, run.id)
+
+    @classmethod
+    def resumed(
+        cls, folder: Path, redact: Callable[[str], str], *, clock: Callable[[], str] = now_utc
+    ) -> Self:
+        """Go on with a run that ended before its time; results it wrote then are no more.
+
+        Raises:
+            ConfigurationError: it still goes on.
+            ReportsUnwritable: the disk is full.
+        """
+        self = cls.__new__(cls)
+        self._results = None
+        EventWriter.__init__(self, folder, redact, clock=clock)
+        assert self._file is not None
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ConfigurationError(f"the run in {folder} still goes on") from error
+        (folder / RESULTS).unlink(missing_ok=True)
+        self._torn = True  # a kill may have left half a line
+        self._say(RunResumed(self._clock()))
+        _point_latest(folder.parent, folder.name)
+        return self
 
     def __enter__(self) -> Self:
         return self

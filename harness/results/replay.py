@@ -12,6 +12,7 @@ from harness.results.events import (
     DriverSeen,
     Event,
     RunFinished,
+    RunResumed,
     RunStarted,
     TestStarted,
     Warned,
@@ -65,10 +66,20 @@ class _Seen:
                 self.found.append(found)
             case Warned(text=text):
                 self.warnings.append(text)
+            case RunResumed():
+                self.end_what_began()
+                self.finished = None
             case RunFinished():
                 self.finished = event
             case _:  # messages change nothing
                 pass
+
+    def end_what_began(self) -> None:
+        """An attempt without an end has ended with its run."""
+        for name, started in self.begun.items():
+            broken = AttemptResult(started.attempt, Outcome.BROKEN, reason=ENDED, started=started.at)
+            self.attempts.setdefault(name, []).append(broken)
+        self.begun.clear()
 
 
 def results_of(events: Iterable[Event], *, alive: bool = False) -> RunResults:
@@ -87,7 +98,7 @@ def results_of(events: Iterable[Event], *, alive: bool = False) -> RunResults:
         raise NoRun("no run-started event")
     end = seen.finished.end if seen.finished else RunEnd.RUNNING if alive else RunEnd.KILLED
     if end is not RunEnd.RUNNING:
-        _end_what_began(seen)
+        seen.end_what_began()
     tests = tuple(_test(facts, seen) for name, facts in seen.tests.items() if name in seen.attempts)
     return RunResults(
         schema=SCHEMA,
@@ -95,12 +106,6 @@ def results_of(events: Iterable[Event], *, alive: bool = False) -> RunResults:
         tests=tests,
         verdict=verdict_of(tests, end=end, build=seen.run.driver_build, found=seen.found),
     )
-
-
-def _end_what_began(seen: _Seen) -> None:
-    for name, started in seen.begun.items():
-        broken = AttemptResult(started.attempt, Outcome.BROKEN, reason=ENDED, started=started.at)
-        seen.attempts.setdefault(name, []).append(broken)
 
 
 def _test(facts: TestFacts, seen: _Seen) -> TestResult:

@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -72,12 +73,13 @@ class Controller:
     Its methods without an underscore are hooks of pytest and pytest-xdist.
     """
 
-    def __init__(self, request: RunRequest, plan: Plan) -> None:
+    def __init__(self, request: RunRequest, plan: Plan, *, resume: Path | None = None) -> None:
+        """``resume`` is the folder of the run that goes on."""
         self.__name__ = CONTROLLER  # what pytest calls a plugin that is an object
         self._request = request
         self._plan = plan
-        self._run_id = new_run_id()
-        self._record = RunRecord(request, self._run_id, plan.tests)
+        self._run_id = resume.name if resume is not None else new_run_id()
+        self._record = RunRecord(request, self._run_id, plan.tests, resume=resume)
         self._dispatcher = Dispatcher(plan.tasks, plan.slots, fresh_s=plan.fresh_s)
         self._free = list(plan.slots)
         self._seated: dict[str, Slot] = {}

@@ -27,7 +27,10 @@ _ATTEMPTS = 2
 
 @dataclass(frozen=True)
 class Task:
-    """A test at its placement. ``name`` is the test without its placement; ``hosts`` are able to run it."""
+    """A test at its placement. ``name`` is the test without its placement; ``hosts`` are able to run it.
+
+    ``attempt`` is the number of its next one: above 1 when it was under way as the run died before.
+    """
 
     id: str
     name: str
@@ -36,6 +39,7 @@ class Task:
     exclusive: bool = False
     dirties: bool = False
     expected_s: float = 60.0
+    attempt: int = 1
 
 
 @dataclass(frozen=True)
@@ -99,7 +103,7 @@ class Dispatcher:
             host.broken_in_a_row.clear()
             return
         self._avoid.setdefault(task.id, set()).add(slot.host)
-        if assignment.attempt < _ATTEMPTS:
+        if assignment.attempt < max(_ATTEMPTS, task.attempt):
             self._again[task.id] = task
         # one scenario that breaks everywhere says nothing of the host
         if task.name not in host.broken_in_a_row:
@@ -153,7 +157,7 @@ class Dispatcher:
         if chosen is None:
             return None
         del self._pending[chosen.id]
-        return Assignment(chosen, 1)
+        return Assignment(chosen, chosen.attempt)
 
     def _second(self, slot: Slot, *, idle: bool) -> Assignment | None:
         if any(slot.host in task.hosts for task in self._pending.values()):
@@ -163,7 +167,7 @@ class Dispatcher:
             places = left - self._avoid[task.id] or left
             if slot.host in places and (idle or not task.exclusive):
                 del self._again[task.id]
-                return Assignment(task, _ATTEMPTS)
+                return Assignment(task, task.attempt + 1)
         return None
 
     def _of_a_template(self, slot: Slot, able: list[Task]) -> Task | None:

@@ -12,7 +12,7 @@ from typing import Self
 
 from harness.deadline import Deadline, Done, NotYet, WaitTimedOut, wait_until
 from harness.errors import HarnessError, HostBusy
-from harness.host.area import run_states, sweep
+from harness.host.area import RunState, run_states, sweep
 from harness.host.health import Health, health_of, look_at, note_health
 from harness.host.host import Host
 from harness.host.layers import LayerStore
@@ -22,6 +22,7 @@ __all__ = ["HostPool"]
 
 _AT_ONCE = 8
 _ASK_AGAIN_S = 5
+_TIDY_S = 60
 
 
 @dataclass
@@ -127,6 +128,7 @@ class HostPool:
 
     def _ready(self, host: Host) -> None:
         try:
+            _await_those_that_end(host)
             sweep(host.shell, host.toolstack, self.say)  # first: what dead runs left may be what fills it
             if not run_states(host.shell, host.toolstack):  # no guest is there that could run on one
                 for layer in LayerStore(host.shell).trim(host.spec.layers_mib):
@@ -137,6 +139,28 @@ class HostPool:
             raise
         if health_of(host.spec).health is Health.BAD:
             note_health(host.spec, Health.UNKNOWN, "it could be looked at again")
+
+
+def _await_those_that_end(host: Host) -> None:
+    """A run that was killed is gone, and its workers may still tidy up: they are let end.
+
+    Raises:
+        HostBusy: somebody has guests there without a lease.
+    """
+
+    def probe() -> Done[None] | NotYet:
+        states = run_states(host.shell, host.toolstack).items()
+        alive = [run for run, state in states if state is RunState.ALIVE]
+        return NotYet(", ".join(alive)) if alive else Done(None)
+
+    try:
+        wait_until(
+            probe,
+            subject=f"runs on host {host.name} that hold no lease end",
+            deadline=Deadline.after(_TIDY_S * host.spec.time_factor),
+        )
+    except WaitTimedOut as error:
+        raise HostBusy(str(error), mend=f"pvhck lab status {host.name}") from error
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ import platform
 import secrets
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -19,7 +20,7 @@ from harness.session.interrupts import tidying
 from harness.session.request import RunRequest
 from harness.session.watch import RunWatch
 
-__all__ = ["OUT_OF_TIME", "RunRecord", "new_run_id"]
+__all__ = ["OUT_OF_TIME", "RunRecord", "build_facts", "new_run_id"]
 
 OUT_OF_TIME = "the time of --max-time was over"
 
@@ -35,10 +36,17 @@ class RunRecord:
     ``writer`` takes what this process has to say, ``watch`` knows what all processes of the run have said.
     """
 
-    def __init__(self, request: RunRequest, run_id: str, tests: Sequence[TestFacts]) -> None:
+    def __init__(
+        self, request: RunRequest, run_id: str, tests: Sequence[TestFacts], *, resume: Path | None = None
+    ) -> None:
+        """``resume`` is the folder of a run to go on with."""
         self.redactor = Redactor()
         self.results: RunResults | None = None
-        self.writer = RunRecorder(request.options.reports, _run_facts(request, run_id), self.redactor.clean)
+        if resume is None:
+            facts = _run_facts(request, run_id)
+            self.writer = RunRecorder(request.options.reports, facts, self.redactor.clean)
+        else:
+            self.writer = RunRecorder.resumed(resume, self.redactor.clean)
         self.watch = RunWatch(self.writer.folder, request.profile.name)
         self._warnings = request.warnings
         self._tests = tests
@@ -69,7 +77,7 @@ def _run_facts(request: RunRequest, run_id: str) -> RunFacts:
         profile=request.profile.name,
         argv=request.options.argv,
         harness_version=__version__,
-        driver_build=_build_facts(request),
+        driver_build=build_facts(request),
         environment={
             "hosts": str(request.lab.source),
             "python": platform.python_version(),
@@ -78,7 +86,8 @@ def _run_facts(request: RunRequest, run_id: str) -> RunFacts:
     )
 
 
-def _build_facts(request: RunRequest) -> DriverBuildFacts | None:
+def build_facts(request: RunRequest) -> DriverBuildFacts | None:
+    """The build of a request as results know it."""
     build = request.build
     if build is None:
         return None

@@ -117,5 +117,5 @@ class SlotScheduling:
             raise HarnessError(f"worker {node.gateway.id} has not collected {assignment.task.id}")
         self._assigned[node] = assignment
         test, pause = places[assignment.task.id], places[Signal.PAUSE.test_id]
-        again = [places[Signal.AGAIN.test_id]] if assignment.attempt > 1 else []
+        again = [places[Signal.AGAIN.test_id]] * (assignment.attempt - 1)
         node.send_runtest_some([*again, test, pause])

@@ -40,7 +40,7 @@ class Signal(StrEnum):
     """What a worker is sent between tests, by the id it has among them."""
 
     PAUSE = "pvhck: nothing to do"
-    AGAIN = "pvhck: the next test is a second attempt"
+    AGAIN = "pvhck: one more attempt at the next test"
 
     @property
     def test_id(self) -> str:
@@ -100,7 +100,7 @@ class Worker:
     def __init__(self, request: RunRequest, seat: Seat) -> None:
         self._request = request
         self._seat = seat
-        self._second = False
+        self._number = 1
         self._say: Callable[[str], None] = print  # until there is a journal
         # Ctrl-C on the terminal is the controller's: it tells us when to end
         with contextlib.suppress(PermissionError):
@@ -152,7 +152,7 @@ class Worker:
         """A signal is obeyed, and reported to nobody."""
         if not isinstance(item, _SignalItem):
             return None
-        self._second = item.signal is Signal.AGAIN
+        self._number = self._number + 1 if item.signal is Signal.AGAIN else 1
         return True
 
     def pytest_internalerror(self) -> bool:
@@ -161,8 +161,8 @@ class Worker:
 
     def _begin(self, item: pytest.Item) -> Attempt:
         del item
-        attempt = Attempt(2 if self._second else 1)
-        self._second = False
+        attempt = Attempt(self._number)
+        self._number = 1
         return attempt
 
     def _take(self, host: Host) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import socket
 import zipfile
 from datetime import datetime
 
@@ -269,7 +270,9 @@ def test_a_program_that_fails_shows_its_exit_code(bare_guest, ask):
 
 
 def test_a_program_that_never_ends_is_ended(bare_guest, ask):
-    job = ask.start_tool(path="iperf3", arguments=("-s", "-p", "5299")).job
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        port = found.getsockname()[1]  # a simulated guest listens on this machine, beside other suites
+    job = ask.start_tool(path="iperf3", arguments=("-s", "-p", str(port))).job
     assert ask.job_status(job=job).state == "running"
     ask.stop_job(job=job)
     assert ended(bare_guest, job).state in {"ended", "lost"}

@@ -8,50 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cli_lab import Command, KeptLab, Said, begin, kept_lab, pvhck
+from cli_lab import KeptLab, Said, kept_lab, pvhck
+from slot_runs import SlotRun, ended, nothing_lies_there, outcomes, runs
 
-from harness.deadline import Deadline, Done, NotYet, wait_until
-from harness.host.lease import FOLDER
 from harness.model import Outcome
-from harness.results import RunEnd, RunResults, load_results
+from harness.results import RunEnd
 from harness.results.recorder import EVENTS
-
-SCENARIOS = '''
-import os
-import threading
-from pathlib import Path
-
-import pytest
-
-MARKS = Path(__file__).parents[2]
-
-
-def hold(name):
-    """Say how far we have come, and by which process; stay until somebody lets us go on."""
-    (MARKS / name).write_text(str(os.getpid()))
-    for _ in range(1200):
-        if (MARKS / "go").exists():
-            return
-        threading.Event().wait(0.05)
-
-
-def test_one(guest):
-    hold(f"one-{guest.name[-4:-2]}")
-
-
-def test_two(guest):
-    hold(f"two-{guest.name[-4:-2]}")
-
-
-@pytest.mark.pv_exclusive
-def test_by_itself(guest):
-    busy = [name for name in ("one", "two") if (MARKS / name).exists() and not (MARKS / "go").exists()]
-    assert not busy
-
-
-def test_fails(guest):
-    raise AssertionError("the guest has no such key")
-'''
 
 
 @pytest.fixture(scope="module")
@@ -60,64 +22,8 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KeptLab]:
         yield kept
 
 
-class Run:
-    """A ``pvhck run`` of the scenarios above, over the two slots of one host."""
-
-    def __init__(self, folder: Path, hosts_ini: Path, *words: str | Path, room: int | None = None) -> None:
-        self.folder = folder
-        scenarios = folder / "scenarios" / "power"
-        scenarios.mkdir(parents=True)
-        (scenarios / "test_hold.py").write_text(SCENARIOS)
-        options = ("--hosts", hosts_ini, "--scenarios", "scenarios", *words)
-        self.command: Command = begin(folder, "run", *options, limit=room)
-
-    @property
-    def home(self) -> Path:
-        """The run's folder."""
-        return self.folder / "reports" / "latest"
-
-    def process_at(self, mark: str) -> int | None:
-        """The worker that came so far; None if none did yet."""
-        found = list(self.folder.glob(f"{mark}-*"))
-        return int(found[0].read_text() or 0) or None if found else None
-
-    def both_under_way(self) -> bool:
-        """Whether both slots are in the middle of a test."""
-        return None not in {self.process_at("one"), self.process_at("two")}
-
-    def go(self) -> None:
-        """Let the tests end."""
-        (self.folder / "go").touch()
-
-    def results(self) -> RunResults:
-        """What was found."""
-        return load_results(self.home)
-
-
-def outcomes(results: RunResults) -> dict[str, list[Outcome]]:
-    """Each test's attempts."""
-    return {
-        test.id.rpartition("::")[2].partition("[")[0]: [attempt.outcome for attempt in test.attempts]
-        for test in results.tests
-    }
-
-
-def ended(process: int) -> None:
-    wait_until(
-        lambda: NotYet("it runs") if _runs(process) else Done(None),
-        subject=f"worker {process} ends",
-        deadline=Deadline.after(60),
-        interval_s=0.05,
-    )
-
-
-def nothing_lies_there(lab: KeptLab) -> None:
-    assert lab.lying == ()
-    assert not lab.model.files.real(f"{FOLDER}/lease.json").exists()
-
-
 def test_two_slots_run_two_tests_at_once_and_leave_nothing(tmp_path: Path, lab: KeptLab) -> None:
-    run = Run(tmp_path, lab.hosts_ini())
+    run = SlotRun(tmp_path, lab.hosts_ini())
     with run.command as command:
         command.wait_for(run.both_under_way, "two tests at once")
         names = {path.name[-2:] for path in tmp_path.glob("[ot][nw][eo]-*")}
@@ -141,7 +47,7 @@ def test_two_slots_run_two_tests_at_once_and_leave_nothing(tmp_path: Path, lab: 
 def test_the_test_of_a_killed_worker_is_broken_and_runs_again_and_nothing_of_it_stays(
     tmp_path: Path, lab: KeptLab
 ) -> None:
-    run = Run(tmp_path, lab.hosts_ini(), "-k", "one or two")
+    run = SlotRun(tmp_path, lab.hosts_ini(), "-k", "one or two")
     with run.command as command:
         command.wait_for(run.both_under_way, "two tests at once")
         victim = run.process_at("one")
@@ -163,7 +69,7 @@ def test_the_test_of_a_killed_worker_is_broken_and_runs_again_and_nothing_of_it_
 def test_interrupted_all_workers_tidy_up_and_the_results_are_kept(
     tmp_path: Path, lab: KeptLab, number: signal.Signals
 ) -> None:
-    run = Run(tmp_path, lab.hosts_ini(), "-k", "one or two")
+    run = SlotRun(tmp_path, lab.hosts_ini(), "-k", "one or two")
     with run.command as command:
         command.wait_for(run.both_under_way, "two tests at once")
         workers = [run.process_at("one"), run.process_at("two")]
@@ -174,14 +80,14 @@ def test_interrupted_all_workers_tidy_up_and_the_results_are_kept(
     assert {outcome for found in outcomes(run.results()).values() for outcome in found} == {Outcome.BROKEN}
     for worker in workers:
         assert worker is not None
-        assert not _runs(worker)
+        assert not runs(worker)
     nothing_lies_there(lab)
 
 
 def test_when_the_controller_is_killed_its_workers_end_and_the_host_is_free_for_the_next_run(
     tmp_path: Path, lab: KeptLab
 ) -> None:
-    run = Run(tmp_path / "killed", lab.hosts_ini(), "-k", "one or two")
+    run = SlotRun(tmp_path / "killed", lab.hosts_ini(), "-k", "one or two")
     with run.command as command:
         command.wait_for(run.both_under_way, "two tests at once")
         workers = [run.process_at("one"), run.process_at("two")]
@@ -190,14 +96,14 @@ def test_when_the_controller_is_killed_its_workers_end_and_the_host_is_free_for_
     for worker in workers:
         assert worker is not None
         ended(worker)
-    following = Run(tmp_path / "next", lab.hosts_ini(), "-k", "fails")
+    following = SlotRun(tmp_path / "next", lab.hosts_ini(), "-k", "fails")
     with following.command as command:
         command.end().demand(1, "1 of 1 test failed")
     nothing_lies_there(lab)
 
 
 def test_when_the_time_is_over_no_test_begins_any_more(tmp_path: Path, lab: KeptLab) -> None:
-    run = Run(tmp_path, lab.hosts_ini(), "--max-time", "0")
+    run = SlotRun(tmp_path, lab.hosts_ini(), "--max-time", "0")
     with run.command as command:
         command.end().demand(4, "--max-time")
     assert {test.outcome for test in run.results().tests} == {Outcome.SKIPPED}
@@ -206,7 +112,7 @@ def test_when_the_time_is_over_no_test_begins_any_more(tmp_path: Path, lab: Kept
 
 def test_a_full_disk_ends_the_run_and_its_guests_with_it(tmp_path: Path, lab: KeptLab) -> None:
     room = 3000  # bytes of a file: enough to begin with
-    run = Run(tmp_path, lab.hosts_ini(), room=room)
+    run = SlotRun(tmp_path, lab.hosts_ini(), room=room)
     run.go()
     with run.command as command:
         command.end().demand(3, "cannot write", "events.jsonl", "choose another reports folder")
@@ -218,11 +124,11 @@ def test_a_full_disk_ends_the_run_and_its_guests_with_it(tmp_path: Path, lab: Ke
 
 
 def test_a_host_that_another_run_has_is_left_alone_and_named(tmp_path: Path, lab: KeptLab) -> None:
-    first = Run(tmp_path / "first", lab.hosts_ini(), "-k", "one or two")
+    first = SlotRun(tmp_path / "first", lab.hosts_ini(), "-k", "one or two")
     with first.command as command:
         command.wait_for(first.both_under_way, "the first run")
         run_id = first.home.resolve().name
-        second = Run(tmp_path / "second", lab.hosts_ini(), "-k", "one or two")
+        second = SlotRun(tmp_path / "second", lab.hosts_ini(), "-k", "one or two")
         with second.command as other:
             other.end().demand(3, "host far takes no part", f"run {run_id} of", "2 broken")
         status = pvhck(tmp_path / "status", "lab", "status", "--hosts", lab.hosts_ini())
@@ -234,10 +140,10 @@ def test_a_host_that_another_run_has_is_left_alone_and_named(tmp_path: Path, lab
 
 
 def test_a_run_waits_for_a_busy_host_as_long_as_it_is_told_to(tmp_path: Path, lab: KeptLab) -> None:
-    first = Run(tmp_path / "first", lab.hosts_ini(), "-k", "one or two")
+    first = SlotRun(tmp_path / "first", lab.hosts_ini(), "-k", "one or two")
     with first.command as command:
         command.wait_for(first.both_under_way, "the first run")
-        second = Run(tmp_path / "second", lab.hosts_ini(), "-k", "fails", "--wait", "2")
+        second = SlotRun(tmp_path / "second", lab.hosts_ini(), "-k", "fails", "--wait", "2")
         with second.command as other:
             other.wait_for(
                 lambda: second.home.exists() and "waiting for host" in (second.home / EVENTS).read_text(),
@@ -274,10 +180,3 @@ def test_a_host_under_maintenance_is_not_asked(tmp_path: Path, lab: KeptLab) -> 
 
 def _refused(said: Said) -> None:
     said.demand(3, "under maintenance: new disks", "pvhck lab maintenance far --end")
-
-
-def _runs(process: int) -> bool:
-    try:
-        return "(zombie)" not in Path(f"/proc/{process}/status").read_text()
-    except FileNotFoundError:
-        return False
