@@ -33,7 +33,7 @@ class Pace:
     balloon: float = 0.01  # per 32 MiB
     job: float = 0.02
     tool_second: float = 0.02  # what a second of a workload takes
-    unplug_without_driver: float = 0.2  # libxl waits 10 s for the front end
+    unplug_without_driver: float = 1.0  # libxl waits 10 s for the front end; a busy machine answers late
     acknowledge_limit: float = 2.0  # libxl waits 60 s (Xen 4.13 and later)
 
     def of(self, seconds: float) -> float:

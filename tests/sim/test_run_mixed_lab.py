@@ -38,8 +38,8 @@ def test_every_host_runs_its_part_at_the_same_time(tmp_path: Path, build: Path) 
     words = ("--hosts", "hosts.ini", "--profile", "./mixed.toml", "--build", build)
     said = pvhck(tmp_path, "run", *words, "-k", CHOSEN)
     results = load_results(tmp_path / "reports" / "latest")
-    outcomes = {test.id: (test.outcome, test.reason) for test in results.tests}
-    assert {outcome for outcome, _ in outcomes.values()} == {Outcome.PASSED}, outcomes
-    said.demand(0, f"{len(LAB) * 4} passed")
-    ran = {(test.host, test.toolstack, test.xen_version) for test in results.tests}
+    said.demand(0, f"{len(LAB) * 4 - 1} passed")
+    (skipped,) = (test for test in results.tests if test.outcome is not Outcome.PASSED)
+    assert skipped.reason == "old-xm: needs Xen 4.0 or later, host old-xm has 3.4"
+    ran = {(test.host, test.toolstack, test.xen_version) for test in results.tests if test is not skipped}
     assert ran == {(name, toolstack, xen) for name, (toolstack, xen) in LAB.items()}
