@@ -6,6 +6,7 @@ import argparse
 import inspect
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -204,6 +205,10 @@ def plan_command(arguments: argparse.Namespace) -> int:
         console.print(Text(f"warning: {warning}", style="yellow"))
     able = sum(1 for one in planned if one.hosts)
     console.print(f"{len(planned)} tests: {able} can run, {len(planned) - able} cannot")
+    slots = Counter(slot.host for slot in make_plan(planned, collection.request.lab, {}).slots)
+    if slots:
+        rooms = ", ".join(f"{number} on {host}" for host, number in slots.items())
+        console.print(f"{slots.total()} guests at once: {rooms}", soft_wrap=True)
     return 0 if able else EXIT_NOTHING
 
 

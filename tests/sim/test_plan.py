@@ -29,6 +29,7 @@ def test_a_build_without_packages_for_a_template_is_a_reason_before_anything_run
     assert any("win10-x64" in line and "sim-a, sim-b" in line for line in lines)
     assert any("win7-x86" in line and "the driver build has nothing for x86" in line for line in lines)
     assert "2 tests: 1 can run, 1 cannot" in planned.stdout
+    assert "4 guests at once: 2 on sim-a, 2 on sim-b" in planned.stdout
 
 
 def test_warnings_of_the_build_and_of_hosts_ini_are_said(tmp_path: Path) -> None:
