@@ -37,6 +37,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in set(left_out)]
+    for item in items if config.getoption("--pv-real-xen") else ():
+        if _boots_guests_once_more(item, rows[0]):
+            item.add_marker(pytest.mark.slow)
 
 
 def _rows(config: pytest.Config) -> tuple[Row, ...]:
@@ -52,6 +55,14 @@ def _is_for_its_row(item: pytest.Item, first: Row) -> bool:
         return False
     wanted = item.get_closest_marker("rows")
     return wanted is None or row.toolstack in wanted.args
+
+
+def _boots_guests_once_more(item: pytest.Item, first: Row) -> bool:
+    """Whether a test has guests booted by a second toolstack: on nested Xen that takes minutes."""
+    callspec = getattr(item, "callspec", None)
+    row = callspec.params.get("contract_lab") if callspec else None
+    fixtures = set(getattr(item, "fixturenames", ()))
+    return isinstance(row, Row) and row != first and bool(fixtures & {"bare_guest", "full_guest"})
 
 
 @pytest.fixture(scope="session")
