@@ -92,6 +92,7 @@ class Controller:
             holder_now(self._run_id, expected_s=request.options.max_time_s or plan.expected_s),
             request.options.wait_s,
             self._say,
+            self._warn,
         )
         self._began = time.monotonic()
         self._held = contextlib.ExitStack()

@@ -17,6 +17,7 @@ from harness.host.health import Health, health_of, look_at, note_health
 from harness.host.host import Host
 from harness.host.layers import LayerStore
 from harness.host.lease import Holder, HostLease
+from harness.host.logscan import HostLogs, read_logs, scan
 
 __all__ = ["HostPool"]
 
@@ -27,15 +28,20 @@ _TIDY_S = 60
 
 @dataclass
 class HostPool:
-    """Use it as a context: leaving it gives all hosts back. ``wait_s`` is for all of them together."""
+    """Use it as a context: leaving it gives all hosts back. ``wait_s`` is for all of them together.
+
+    What the logs of a host came to hold meanwhile, and should not, is a warning.
+    """
 
     holder: Holder
     wait_s: float
     say: Callable[[str], None]
+    warn: Callable[[str], None]
     _leases: dict[str, HostLease] = field(default_factory=dict)
     _hosts: dict[str, Host] = field(default_factory=dict)
     _held: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
     _deadline: Deadline | None = None
+    _logs: dict[str, HostLogs] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __enter__(self) -> Self:
@@ -44,6 +50,8 @@ class HostPool:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        for host in self._hosts.values():
+            self._scan_logs(host)
         self._held.close()
         self._leases.clear()
         self._hosts.clear()
@@ -84,6 +92,14 @@ class HostPool:
         """Say what this run found a host to be, if it had it."""
         if name in self._hosts:
             note_health(self._hosts[name].spec, health, reason)
+
+    def _scan_logs(self, host: Host) -> None:
+        if host.name in self.lost():
+            return
+        found = scan(self._logs.get(host.name, HostLogs()), read_logs(host), nested=host.nested)
+        for finding in found:
+            if not finding.known:
+                self.warn(f"host {host.name}: {finding}")
 
     def _take_free(self, host: Host) -> None:
         self._keep(host, self._leased(host))
@@ -134,6 +150,7 @@ class HostPool:
                 for layer in LayerStore(host.shell).trim(host.spec.layers_mib):
                     self.say(f"{host.name}: removing layer {layer.name}")
             look_at(host)
+            self._logs[host.name] = read_logs(host)
         except HarnessError as error:
             note_health(host.spec, Health.BAD, str(error))
             raise

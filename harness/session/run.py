@@ -68,7 +68,7 @@ class Run:
             journal = Journal(self._record.writer, self._record.redactor)
             lab, passwords = stack.enter_context(with_addresses(request.lab, request.options.seed))
             holder = holder_now(run_id, expected_s=request.options.max_time_s or 0)
-            pool = HostPool(holder, request.options.wait_s, journal.say)
+            pool = HostPool(holder, request.options.wait_s, journal.say, journal.warn)
             session = LabSession(
                 options=request.options,
                 lab=lab,

@@ -31,6 +31,7 @@ class FaultKind(StrEnum):
     COMMAND_HANG = "command-hang"
     DISK_FULL = "disk-full"
     NO_MEMORY = "no-memory"
+    HOST_OOPS = "host-oops"
     CLONE_FAILS = "clone-fails"
     BOOT_HANGS = "boot-hangs"
     WINRM_401 = "winrm-401"
@@ -81,6 +82,7 @@ FAULT_TABLE: dict[FaultKind, _Entry] = {
     FaultKind.SSH_DROP: _Entry(_HOST, "The SSH connection breaks when this xl command starts", _XL, "create"),
     FaultKind.COMMAND_HANG: _Entry(_HOST, "This xl command never ends", _XL, "create"),
     FaultKind.DISK_FULL: _Entry(_HOST, "Nothing more can be written below the storage path"),
+    FaultKind.HOST_OOPS: _Entry(_HOST, "Dom0's kernel stumbles over the first domain and says so in its log"),
     FaultKind.NO_MEMORY: _Entry(_HOST, "Xen has no memory for another domain"),
     FaultKind.CLONE_FAILS: _Entry(_HOST, "qemu-img create and cp fail with an input/output error"),
     FaultKind.BOOT_HANGS: _Entry(

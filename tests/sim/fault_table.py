@@ -18,6 +18,7 @@ __all__ = [
     "NEVER_SHOWN",
     "PAIRS",
     "SURVIVED",
+    "WARNED",
     "WITHOUT_BUILD",
     "HostPair",
     "Pair",
@@ -190,6 +191,9 @@ HOST_PAIRS = (
 
 # Faults that the harness is to get over: the same scenario passes.
 SURVIVED = ("shell-lost",)
+
+# Faults of hosts that break no test and are a warning of the run: tests/sim/test_run_warnings.py.
+WARNED = ("host-oops",)
 
 NEVER_SHOWN = {
     "test_shutdown_without_drivers_is_refused": (

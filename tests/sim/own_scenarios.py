@@ -21,9 +21,15 @@ arch = x64
 """
 
 
-def run_scenarios(folder: Path, text: str, *, tools: str = "") -> subprocess.CompletedProcess[str]:
-    """``text`` is the file of scenarios, ``tools`` a section of hosts.ini; reports go beside them."""
-    (folder / "hosts.ini").write_text(_HOSTS + tools)
+def run_scenarios(
+    folder: Path, text: str, *, tools: str = "", faults: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """``text`` is the file of scenarios, ``tools`` a section of hosts.ini; reports go beside them.
+
+    ``faults`` are switches of the host.
+    """
+    host = _HOSTS.replace("time_factor = 0.4", f"time_factor = 0.4\nfaults = {faults}") if faults else _HOSTS
+    (folder / "hosts.ini").write_text(host + tools)
     scenarios = folder / "scenarios" / "install" / "test_it.py"
     scenarios.parent.mkdir(parents=True)
     scenarios.write_text(text)

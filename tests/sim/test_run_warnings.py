@@ -36,3 +36,14 @@ def test_a_program_that_had_to_come_by_cd_is_a_warning_of_the_run(tmp_path: Path
     (warning,) = load_results(folder).run.warnings
     assert "cannot fetch from 192.0.2.1, it got a CD" in warning
     assert "cannot fetch from 192.0.2.1, it got a CD" in (folder / "index.html").read_text()
+
+
+def test_what_dom0_s_kernel_stumbled_over_meanwhile_is_a_warning_of_the_run(tmp_path: Path) -> None:
+    text = "def test_it(guest):\n    pass\n"
+    said = run_scenarios(tmp_path, text, faults="host-oops")
+    assert said.returncode == 0, said.stdout + said.stderr
+    warnings = load_results(tmp_path / "reports" / "latest").run.warnings
+    assert any("host sim: oops in the log of dom0's kernel" in warning for warning in warnings), warnings
+    (tmp_path / "well").mkdir()
+    run_scenarios(tmp_path / "well", text)
+    assert load_results(tmp_path / "well" / "reports" / "latest").run.warnings == ()

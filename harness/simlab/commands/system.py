@@ -9,6 +9,7 @@ import threading
 import time
 
 from harness.simlab.commands.options import read_options
+from harness.simlab.faults import FaultKind
 from harness.simlab.host.hypervisor import DOM0_VCPUS
 from harness.simlab.shell.process import Command, CommandError, Process
 from harness.simlab.shell.runner import Shell
@@ -157,6 +158,21 @@ def _uptime(process: Process) -> int:
     return 0
 
 
+def _dmesg(process: Process) -> int:
+    """Dom0's own log. The Oops is put together from Linux's arch/x86/mm/fault.c: nobody has recorded one."""
+    host = process.host
+    lines = [f"[    0.000000] Linux version {_UNAME['-r']} ({host.name}, simulated)"]
+    lines.append("[    1.000000] xen:balloon: Initialising balloon driver")
+    if FaultKind.HOST_OOPS in host.faults and host.hypervisor.had_domains:
+        lines += [
+            "[   42.000000] BUG: unable to handle page fault for address: ffffc90000010000",
+            "[   42.000001] Oops: 0000 [#1] SMP NOPTI",
+            "[   42.000002] RIP: e030:xenvif_tx_build_gops+0x1a/0x400 [xen_netback]",
+        ]
+    process.out("\n".join([*lines, ""]))
+    return 0
+
+
 def _ps(process: Process) -> int:
     rows = [(1, "/sbin/init"), (400, "/usr/sbin/oxenstored"), (410, "/usr/sbin/xenconsoled --log=all")]
     for domain in process.host.hypervisor.domains():
@@ -225,6 +241,7 @@ def _false(process: Process) -> int:
 COMMANDS: dict[str, Command] = {
     "bash": _sh,
     "date": _date,
+    "dmesg": _dmesg,
     "env": _env,
     "false": _false,
     "flock": _flock,

@@ -55,6 +55,11 @@ class Hypervisor:
             self._next += 1
             return domid
 
+    @property
+    def had_domains(self) -> bool:
+        """Whether any was ever made."""
+        return self._next > 1
+
     def add(self, domain: Domain) -> None:
         """A domain is there now."""
         with self.lock:
