@@ -85,7 +85,7 @@ class LabSession:
     report: Callable[[str], None]
     warn: Callable[[str], None]
     found: Callable[[DriverFound], None]
-    take: Callable[[Host], None]  # makes a host ours before it is first used
+    take: Callable[[Host], None]  # makes a host ours, or sees that it still is
     passwords: Mapping[str, str] = field(default_factory=dict)  # of simulated guests, by template
     redactor: Redactor = field(default_factory=Redactor)
     _hosts: dict[str, Host] = field(default_factory=dict)
@@ -123,11 +123,12 @@ class LabSession:
         return self._hosts[name]
 
     def lease(self, name: str) -> LeasedHost:
-        """A host of the lab, taken and opened the first time.
+        """A host of the lab, taken and opened the first time, seen to be still ours later.
 
         Raises:
             InfrastructureError: it cannot be reached or used.
         """
+        self.take(self.host(name))
         if name not in self._leased:
             self._leased[name] = self._open(name)
         return self._leased[name]
@@ -170,7 +171,6 @@ class LabSession:
 
     def _open(self, name: str) -> LeasedHost:
         host = self.host(name)
-        self.take(host)
         stack = contextlib.ExitStack()
         area = stack.enter_context(RunArea(host.shell, self.run_id))
         keeper = GuestKeeper(

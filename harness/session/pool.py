@@ -62,6 +62,9 @@ class HostPool:
         Raises:
             InfrastructureError: somebody else has it, it is under maintenance, or it cannot be used.
         """
+        lost = self.lost().get(host.name)
+        if lost:
+            raise HostBusy(f"host {host.name} is not ours any more: {lost}")
         if host.name not in self._leases:
             self._keep(host, self._await(host))
             self._ready(host)

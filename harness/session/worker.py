@@ -101,6 +101,7 @@ class Worker:
         self._request = request
         self._seat = seat
         self._number = 1
+        self._taken = False
         self._say: Callable[[str], None] = print  # until there is a journal
         # Ctrl-C on the terminal is the controller's: it tells us when to end
         with contextlib.suppress(PermissionError):
@@ -167,6 +168,9 @@ class Worker:
 
     def _take(self, host: Host) -> None:
         """The controller holds the host; a worker that died in this slot may have left something."""
+        if self._taken:
+            return
+        self._taken = True
         remove_run(host.shell, host.toolstack, self._seat.slot.run_id(self._seat.run_id), self._say)
 
 

@@ -1,0 +1,61 @@
+"""The hosts of a run: what is wrong with one is said, and keeps it from nothing but that one."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from harness.errors import HostBusy
+from harness.host.health import Health, HealthNote
+from harness.host.lease import holder_now
+from harness.lab import HostKind, HostSpec
+from harness.session import pool as pool_module
+from harness.session.pool import HostPool
+
+
+def host(name: str) -> Any:
+    return SimpleNamespace(name=name, spec=HostSpec(name, HostKind.SSH, "192.0.2.1"), shell=None)
+
+
+class Lease:
+    """One that is had unless its host is called busy."""
+
+    def __init__(self, shell: object, holder: object) -> None:
+        del shell, holder
+        self.lost = ""
+
+    def __enter__(self) -> Lease:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Given back."""
+
+
+@pytest.fixture
+def pool(monkeypatch: pytest.MonkeyPatch) -> HostPool:
+    monkeypatch.setattr(pool_module, "HostLease", Lease)
+    monkeypatch.setattr(HostPool, "_ready", lambda *_: None)
+    monkeypatch.setattr(pool_module, "health_of", _healths)
+    return HostPool(holder_now("run-1"), 0, print, print)
+
+
+def _healths(spec: HostSpec) -> HealthNote:
+    return HealthNote(Health.MAINTENANCE, 1.0, "new disks") if spec.name == "away" else HealthNote()
+
+
+def test_a_host_that_was_lost_is_used_no_more(pool: HostPool) -> None:
+    found = host("a")
+    pool.take(found)
+    pool.take(found)
+    pool._leases["a"].lost = "the connection broke"  # type: ignore[misc]
+    with pytest.raises(HostBusy, match="not ours any more: the connection broke"):
+        pool.take(found)
+    assert pool.lost() == {"a": "the connection broke"}
+
+
+def test_one_host_that_cannot_be_had_keeps_no_other_back(pool: HostPool) -> None:
+    wrong = pool.take_all([host("b"), host("away"), host("a")])
+    assert list(wrong) == ["away"]
+    assert "under maintenance: new disks" in str(wrong["away"])
