@@ -39,6 +39,7 @@ CD_DRIVE = "hdc"
 _TOKEN_BYTES = 24
 _CD_S = 60
 # Joliet: 64 characters with the version, and none of these; one beyond the BMP counts twice
+_CD_NAME_BYTES = 64  # what pycdlib 1.22.0 takes for those characters: it counts UTF-8
 _CD_NAME = re.compile(r"[^*/:;?\\\x00-\x1f\U00010000-\U0010ffff]{1,60}")
 
 
@@ -245,7 +246,7 @@ def make_iso(files: dict[str, Path], target: Path) -> None:
     iso.new(interchange_level=3, joliet=3, vol_ident=CD_LABEL)
     try:
         for number, (name, path) in enumerate(sorted(files.items())):
-            if not _CD_NAME.fullmatch(name):
+            if not _CD_NAME.fullmatch(name) or len(name.encode()) > _CD_NAME_BYTES:
                 raise HarnessError(f"{name!r} cannot be a file name on a CD", mend="rename it")
             iso.add_file(str(path), f"/F{number:07}.;1", joliet_path=f"/{name}")
         iso.write(str(target))

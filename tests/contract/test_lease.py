@@ -80,7 +80,7 @@ def test_a_host_is_held_and_says_by_whom_and_is_free_afterwards(shell, tmp_path)
     with HostLease(shell, holder, folder=tmp_path) as held:
         assert lease_holder(shell) == holder
         assert held.lost == ""
-    assert lease_holder(shell) is None
+    free(shell)  # dom0 lets go a moment after we do
 
 
 def test_another_controller_is_refused_and_told_who_holds_it(shell, contract_host, tmp_path):
