@@ -29,6 +29,7 @@ from harness.doctor import (
 from harness.errors import ConfigurationError, HarnessError
 from harness.host.area import sweep
 from harness.host.host import Host
+from harness.host.lease import lease_holder
 from harness.host.sshlogin import Credentials, fetch_host_key, fingerprint, trust
 from harness.host.status import host_status, status_lines
 from harness.lab import GuestTemplate, HostKind, HostSpec, Lab, load_lab, resolve_secret
@@ -108,6 +109,13 @@ def _all_checks(
         of_host.append(check)
         yield check
     if worst(of_host) is State.FAIL:
+        return
+    holder = lease_holder(host.shell)
+    if holder is not None:  # a clone of ours would get into its way
+        mend = "ask again when it is free: pvhck lab status"
+        yield Check(
+            host.name, "lease", State.WARN, f"no clone is booted: the host is taken by {holder}", mend
+        )
         return
     for template in opened.lab.templates.values():
         if not cannot_carry(host.spec, template):

@@ -50,8 +50,8 @@ class HostPool:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for host in self._hosts.values():
-            self._scan_logs(host)
+        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="scan-logs") as threads:
+            list(threads.map(self._scan_logs, self._hosts.values()))
         self._held.close()
         self._leases.clear()
         self._hosts.clear()

@@ -133,6 +133,8 @@ def test_a_host_that_another_run_has_is_left_alone_and_named(tmp_path: Path, lab
             other.end().demand(3, "host far takes no part", f"run {run_id} of", "2 broken")
         status = pvhck(tmp_path / "status", "lab", "status", "--hosts", lab.hosts_ini())
         status.demand(0, f"held by run {run_id} of")
+        doctor = pvhck(tmp_path / "doctor", "doctor", "--hosts", lab.hosts_ini())
+        doctor.demand(0, "no clone is booted", run_id)
         assert len(lab.guests) == 2, "the second run took the guests of the first"
         first.go()
         command.end().demand(0, "2 passed")
