@@ -24,9 +24,9 @@ from harness.report.write import find_run
 from harness.results import RunEnd, exit_code, load_results
 from harness.results.history import last_durations
 from harness.session.collecting import Collection
-from harness.session.controller import Controller, Plan
+from harness.session.controller import Controller
 from harness.session.options import Keep, RunOptions, minutes
-from harness.session.planning import make_plan
+from harness.session.planning import Plan, make_plan
 from harness.session.record import build_facts
 from harness.session.request import open_request
 from harness.session.resuming import check_same_build, still_to_run, words_of
@@ -106,22 +106,23 @@ def run_command(arguments: argparse.Namespace) -> int:
         collection, code = _collect(words, arguments)
         if collection is None:
             return code
-        plan = make_plan(
-            collection.planned,
-            collection.request.lab,
-            last_durations(Path(arguments.reports)),
-            most=arguments.slots,
-        )
+        plan = _plan_of(collection, arguments)
         if len(plan.slots) > 1:
             return _run_on_slots(words, collection.request.options, plan)
     watcher = _Watcher()
     code = pytest.main(words, plugins=[watcher])
     if watcher.error is not None:
         raise watcher.error
-    if watcher.collection is not None and code in _COLLECTED:
+    # else it has been said
+    if arguments.slots == 1 and watcher.collection is not None and code in _COLLECTED:
         _say_if_nothing_matches(arguments, watcher.collection.planned)
     results = watcher.run.results if watcher.run is not None else None
     return exit_code(results.verdict) if results is not None else _CODES[pytest.ExitCode(code)]
+
+
+def _plan_of(collection: Collection, arguments: argparse.Namespace) -> Plan:
+    durations = last_durations(Path(arguments.reports))
+    return make_plan(collection.planned, collection.request.lab, durations, most=arguments.slots)
 
 
 def _resume(arguments: argparse.Namespace) -> int:
@@ -135,10 +136,8 @@ def _resume(arguments: argparse.Namespace) -> int:
     if collection is None:
         return code
     check_same_build(before, build_facts(collection.request))
-    lab, reports = collection.request.lab, Path(arguments.reports)
-    plan = make_plan(collection.planned, lab, last_durations(reports), most=arguments.slots)
-    left = still_to_run(plan, before)
-    sys.stdout.write(f"run {before.run.id} goes on: {len(left.tasks)} of {len(plan.tests)} tests are left\n")
+    left = still_to_run(_plan_of(collection, arguments), before)
+    sys.stdout.write(f"run {before.run.id} goes on: {len(left.tasks)} of {len(left.tests)} tests are left\n")
     return _run_on_slots(words, collection.request.options, left, resume=folder)
 
 

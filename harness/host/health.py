@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shlex
 import time
 from dataclasses import dataclass
@@ -12,12 +11,13 @@ from pathlib import Path
 
 from harness.errors import InfrastructureError
 from harness.host.host import Host
-from harness.host.lease import state_folder
 from harness.host.space import parse_space
+from harness.host.state import state_path
 from harness.lab import HostKind, HostSpec
 
 __all__ = ["Health", "HealthNote", "health_of", "look_at", "note_health"]
 
+_NOTE = "health.json"
 _LEAST_FREE_MIB = 512  # for an overlay's first writes; doctor asks for more
 
 
@@ -42,7 +42,7 @@ class HealthNote:
 def health_of(spec: HostSpec, folder: Path | None = None) -> HealthNote:
     """What is known of a host; unknown if nobody has written anything down, or nothing that can be read."""
     try:
-        fields = json.loads(_path(spec, folder).read_text(encoding="utf-8"))
+        fields = json.loads(state_path(spec, _NOTE, folder).read_text(encoding="utf-8"))
         return HealthNote(Health(fields["health"]), float(fields["since"]), str(fields["reason"]))
     except (OSError, ValueError, KeyError, TypeError):
         return HealthNote()
@@ -54,7 +54,7 @@ def note_health(spec: HostSpec, health: Health, reason: str, folder: Path | None
         return
     if health is health_of(spec, folder).health is not Health.MAINTENANCE:
         return
-    path = _path(spec, folder)
+    path = state_path(spec, _NOTE, folder)
     path.parent.mkdir(parents=True, exist_ok=True)
     passing = path.with_name(f".{path.name}.part")
     passing.write_text(
@@ -79,8 +79,3 @@ def look_at(host: Host) -> None:
             f"host {host.name}: {space.free_mib} MiB free in {storage}, less than {_LEAST_FREE_MIB}",
             mend=f"df -h {shlex.quote(storage)}; pvhck lab sweep {host.name}",
         )
-
-
-def _path(spec: HostSpec, folder: Path | None) -> Path:
-    name = re.sub(r"[^A-Za-z0-9.-]+", "_", f"{spec.address}_{spec.port}")
-    return (folder or state_folder()) / f"{name}.health.json"

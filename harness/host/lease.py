@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import getpass
 import json
-import re
 import socket
 import threading
 import time
@@ -28,6 +27,7 @@ from harness.deadline import Deadline
 from harness.errors import HarnessError, HostBusy, InfrastructureError
 from harness.host.ssh import SshShell
 from harness.host.sshchannel import Hold
+from harness.host.state import state_path
 from harness.lab import HostKind, HostSpec
 
 __all__ = [
@@ -40,7 +40,6 @@ __all__ = [
     "release",
     "reservation",
     "reserve",
-    "state_folder",
 ]
 
 FOLDER = "/var/lib/pvhck"  # on dom0; not the storage, which controllers may have different ones of
@@ -99,18 +98,13 @@ def holder_now(run: str, *, expected_s: float = 0.0, reason: str = "") -> Holder
     return Holder(me(), run, now, now + expected_s if expected_s else 0.0, reason)
 
 
-def state_folder() -> Path:
-    """Where this machine keeps what it knows of hosts; each user's runs have their own."""
-    return Path.home() / ".local" / "state" / "pvhck" / "hosts"
-
-
 class HostLease:
     """A host for one run. Use it as a context; ``lost`` says why it is ours no longer, empty while it is."""
 
     def __init__(self, shell: SshShell, holder: Holder, *, folder: Path | None = None) -> None:
         self._shell = shell
         self._holder = holder
-        self._folder = folder or state_folder()
+        self._folder = folder
         self._held = contextlib.ExitStack()
         self._ended = threading.Event()
         self._lost = ""
@@ -241,14 +235,13 @@ def release(shell: SshShell, *, force: bool = False) -> Holder | None:
 
 
 @contextlib.contextmanager
-def _lock_here(spec: HostSpec, holder: Holder, folder: Path) -> Iterator[None]:
+def _lock_here(spec: HostSpec, holder: Holder, folder: Path | None) -> Iterator[None]:
     if spec.kind is HostKind.SIMULATED:
         yield  # it lives within this run: nobody else knows of it
         return
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / re.sub(r"[^A-Za-z0-9.-]+", "_", f"{spec.address}_{spec.port}")
-    note = path.with_suffix(f"{path.suffix}.json")
-    lock = filelock.FileLock(path.with_suffix(f"{path.suffix}.lock"), blocking=False)
+    note = state_path(spec, "json", folder)
+    note.parent.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(state_path(spec, "lock", folder), blocking=False)
     try:
         held = lock.acquire()
     except filelock.Timeout as error:

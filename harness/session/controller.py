@@ -6,8 +6,8 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -24,10 +24,11 @@ from harness.host.lease import holder_now
 from harness.host.sshlogin import Credentials
 from harness.lab import Lab, SecretRef, resolve_secret
 from harness.model import Outcome
-from harness.results import AttemptResult, RunResults, TestFacts, now_utc
+from harness.results import AttemptResult, RunResults, now_utc
 from harness.session.dispatch import Assignment, Dispatcher, Task
 from harness.session.interrupts import interruptible, tidying
 from harness.session.options import Keep, RunOptions
+from harness.session.planning import Plan
 from harness.session.pool import HostPool
 from harness.session.record import OUT_OF_TIME, RunRecord, new_run_id
 from harness.session.request import RunRequest
@@ -37,30 +38,9 @@ from harness.session.slots import Slot
 from harness.session.state import CONTROLLER
 from harness.session.worker import Seat
 
-__all__ = ["Controller", "Plan"]
+__all__ = ["Controller"]
 
 _END_S = 300  # workers tidy up and gather what evidence they can
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A run that is spread over slots. ``skipped`` are the tests that cannot run, and why."""
-
-    tests: tuple[TestFacts, ...]
-    tasks: tuple[Task, ...]
-    skipped: Mapping[str, str]
-    slots: tuple[Slot, ...]
-    fresh_s: float
-
-    @property
-    def expected_s(self) -> float:
-        """How long it may take, if earlier runs tell."""
-        return sum(task.expected_s for task in self.tasks) / max(1, len(self.slots))
-
-    @property
-    def hosts(self) -> tuple[str, ...]:
-        """The hosts of the slots, sorted."""
-        return tuple(sorted({slot.host for slot in self.slots}))
 
 
 class WorkerFailed(InfrastructureError):
@@ -216,7 +196,7 @@ class Controller:
     def _judge_hosts(self) -> None:
         """What the run found the hosts to be: those it took out are bad, those a test has passed on good."""
         out = self._dispatcher.out
-        passed = {test.host for test in self._record.writer.results().tests if test.outcome is Outcome.PASSED}
+        passed = self._record.watch.passed_on
         for name in self._plan.hosts:
             if name in out:
                 self._pool.judge(name, Health.BAD, f"run {self._run_id}: {out[name]}")
@@ -241,13 +221,13 @@ class Controller:
         task, number = assignment.task, assignment.attempt
         found = self._record.watch.attempt(task.id, number)
         if found is None:
-            self._broken([task], "its worker wrote down no result", attempt=number)
+            self._broken(task, "its worker wrote down no result", attempt=number)
             return Outcome.BROKEN
         return found.outcome
 
     def _died(self, assignment: Assignment, slot: Slot) -> None:
         reason = "the process that ran it died"
-        self._broken([assignment.task], reason, attempt=assignment.attempt, host=slot.host)
+        self._broken(assignment.task, reason, attempt=assignment.attempt, host=slot.host)
 
     def _give_up(self) -> None:
         """Tests that will never run any more: the time is over, or their hosts are gone."""
@@ -260,14 +240,13 @@ class Controller:
         out = self._dispatcher.out
         for task in self._dispatcher.take_stranded():
             reasons = [f"{name}: {out[name]}" for name in task.hosts if name in out]
-            self._broken([task], "; ".join(reasons))
+            self._broken(task, "; ".join(reasons))
 
-    def _broken(self, tasks: Iterable[Task], reason: str, *, attempt: int = 1, host: str = "") -> None:
-        for task in tasks:
-            result = AttemptResult(
-                attempt, Outcome.BROKEN, reason=self._clean(reason), started=now_utc(), host=host
-            )
-            self._record.writer.attempt_finished(task.id, result)
+    def _broken(self, task: Task, reason: str, *, attempt: int = 1, host: str = "") -> None:
+        found = AttemptResult(
+            attempt, Outcome.BROKEN, reason=self._clean(reason), started=now_utc(), host=host
+        )
+        self._record.writer.attempt_finished(task.id, found)
 
     def _reveal(self, ref: SecretRef) -> str:
         secret = resolve_secret(ref)

@@ -81,6 +81,10 @@ class Dispatcher:
         """Hosts that were taken out, and why."""
         return {name: host.out for name, host in self._hosts.items() if host.out}
 
+    def running(self, slot: Slot) -> Assignment | None:
+        """What a slot is at."""
+        return self._running.get(slot)
+
     def next(self, slot: Slot) -> Assignment | None:
         """What an idle slot does now; None when there is nothing for it at this moment."""
         host = self._hosts[slot.host]

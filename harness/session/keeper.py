@@ -155,11 +155,9 @@ class GuestKeeper:
         image = self.layers.find(template)
         if not image:
             return None
-        guest = self.fresh(template, image=image)
-        verdict = self._prepared(guest, self.recheck)
+        guest, verdict = self._cloned(template, image)
         if _works(verdict):
             return guest, verdict
-        self.layers.drop(template)
         self.remove(guest)
         return None
 
@@ -174,9 +172,14 @@ class GuestKeeper:
         if not _works(verdict) or not self.layers.keep(guest):
             return guest, verdict
         self.remove(guest)
-        guest = self.fresh(template, image=self.layers.find(template))
+        # if its drivers do not work in the clone, that is what is wrong with the build
+        return self._cloned(template, self.layers.find(template))
+
+    def _cloned(self, template: GuestTemplate, image: str) -> tuple[Guest, Installed]:
+        """A guest from a layer's image; a layer whose drivers do not work is used no more."""
+        guest = self.fresh(template, image=image)
         verdict = self._prepared(guest, self.recheck)
-        if not _works(verdict):  # then that is what is wrong with the build
+        if not _works(verdict):
             self.layers.drop(template)
         return guest, verdict
 

@@ -3,19 +3,48 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 
+from harness.host.host import Host
+from harness.lab import Lab
 from harness.session.attempt import Attempt
 from harness.session.attempts import Attempts
 from harness.session.interrupts import tidying
 from harness.session.journal import Journal
 from harness.session.lab_session import LabSession
 from harness.session.options import Keep
+from harness.session.request import RunRequest
 from harness.session.state import lab_key
 
-__all__ = ["tests_on_lab"]
+__all__ = ["lab_for", "tests_on_lab"]
+
+
+def lab_for(
+    request: RunRequest,
+    journal: Journal,
+    lab: Lab,
+    *,
+    run_id: str,
+    passwords: Mapping[str, str],
+    take: Callable[[Host], None],
+) -> LabSession:
+    """What tests of this process have of a lab; they speak through its journal. See ``LabSession``."""
+    return LabSession(
+        options=request.options,
+        lab=lab,
+        profile=request.profile,
+        build=request.build,
+        older_build=request.older_build,
+        run_id=run_id,
+        report=journal.say,
+        warn=journal.warn,
+        found=journal.driver_found,
+        take=take,
+        passwords=passwords,
+        redactor=journal.redactor,
+    )
 
 
 @contextlib.contextmanager

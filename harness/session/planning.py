@@ -4,17 +4,39 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from harness.lab import GuestTemplate, Lab
-from harness.session.controller import Plan
+from harness.results import TestFacts
 from harness.session.dispatch import Task
 from harness.session.selection import Planned, test_facts
-from harness.session.slots import slots_of
+from harness.session.slots import Slot, slots_of
 
-__all__ = ["make_plan"]
+__all__ = ["Plan", "make_plan"]
 
 _UNKNOWN_S = 60.0  # of a test, when no run has told yet; only what is longer than what matters
 _FRESH_TESTS = 3  # a new guest with drivers costs about as much as so many tests
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run that is spread over slots. ``skipped`` are the tests that cannot run, and why."""
+
+    tests: tuple[TestFacts, ...]
+    tasks: tuple[Task, ...]
+    skipped: Mapping[str, str]
+    slots: tuple[Slot, ...]
+    fresh_s: float
+
+    @property
+    def expected_s(self) -> float:
+        """How long it may take, if earlier runs tell."""
+        return sum(task.expected_s for task in self.tasks) / max(1, len(self.slots))
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The hosts of the slots, sorted."""
+        return tuple(sorted({slot.host for slot in self.slots}))
 
 
 def make_plan(

@@ -9,7 +9,7 @@ import pytest
 from harness.errors import ConfigurationError
 from harness.session.collecting import Collection
 from harness.session.options import add_options, read_options
-from harness.session.request import RunRequest, open_request
+from harness.session.request import open_request
 from harness.session.state import CONTROLLER, request_key
 from harness.session.worker import Seat, Worker, seat_of
 
@@ -50,16 +50,16 @@ def pytest_configure(config: pytest.Config) -> None:
         plugins = config.pluginmanager
         collection = Collection(request)
         plugins.register(collection)
-        plugins.register(Worker(request, seat) if seat else _run(request, config, collection))
+        plugins.register(Worker(request, seat) if seat else _run(collection))
     except ConfigurationError as error:
         raise pytest.UsageError(str(error)) from error
 
 
-def _run(request: RunRequest, config: pytest.Config, collection: Collection) -> object:
+def _run(collection: Collection) -> object:
     # a lab's worth of workers need neither the simulated lab nor the reports
     from harness.session.run import Run  # noqa: PLC0415
 
-    return Run(request, config, collection)
+    return Run(collection)
 
 
 def _refuse_workers_without_slots(config: pytest.Config, seat: Seat | None) -> None:

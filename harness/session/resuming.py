@@ -9,8 +9,8 @@ from harness.errors import ConfigurationError
 from harness.model import Outcome
 from harness.results import DriverBuildFacts, RunResults, TestResult, needs_second_round
 from harness.results.replay import ENDED
-from harness.session.controller import Plan
 from harness.session.dispatch import Task
+from harness.session.planning import Plan
 from harness.session.record import OUT_OF_TIME
 
 __all__ = ["check_same_build", "still_to_run", "words_of"]

@@ -15,10 +15,9 @@ from harness.session.collecting import Collection
 from harness.session.interrupts import interruptible
 from harness.session.journal import Journal
 from harness.session.lab_session import LabSession
-from harness.session.on_lab import tests_on_lab
+from harness.session.on_lab import lab_for, tests_on_lab
 from harness.session.pool import HostPool
 from harness.session.record import OUT_OF_TIME, RunRecord, new_run_id
-from harness.session.request import RunRequest
 from harness.session.selection import test_facts
 from harness.session.simulated import with_addresses
 from harness.session.state import planned_key
@@ -31,9 +30,8 @@ _ROUNDS = 2  # a broken test runs once more, after all the others
 class Run:
     """Registered with pytest when a lab is asked for; its methods are pytest's hooks."""
 
-    def __init__(self, request: RunRequest, config: pytest.Config, collection: Collection) -> None:
-        self._request = request
-        self._config = config
+    def __init__(self, collection: Collection) -> None:
+        self._request = collection.request
         self._collection = collection
         self._again: list[pytest.Item] = []
         self._avoid: dict[str, frozenset[str]] = {}
@@ -69,20 +67,7 @@ class Run:
             lab, passwords = stack.enter_context(with_addresses(request.lab, request.options.seed))
             holder = holder_now(run_id, expected_s=request.options.max_time_s or 0)
             pool = HostPool(holder, request.options.wait_s, journal.say, journal.warn)
-            session = LabSession(
-                options=request.options,
-                lab=lab,
-                profile=request.profile,
-                build=request.build,
-                older_build=request.older_build,
-                run_id=run_id,
-                report=journal.say,
-                warn=journal.warn,
-                found=journal.driver_found,
-                take=pool.take,
-                passwords=passwords,
-                redactor=journal.redactor,
-            )
+            session = lab_for(request, journal, lab, run_id=run_id, passwords=passwords, take=pool.take)
             stack.callback(session.disconnect)
             stack.enter_context(pool)
             stack.enter_context(tests_on_lab(tests, session, journal, begin=self._attempt, ended=self._ended))

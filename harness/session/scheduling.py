@@ -38,7 +38,6 @@ class SlotScheduling:
         self._refill = refill
         self._slots: dict[WorkerController, Slot] = {}
         self._places: dict[WorkerController, dict[str, int]] = {}
-        self._assigned: dict[WorkerController, Assignment] = {}
 
     @property
     def nodes(self) -> list[WorkerController]:
@@ -72,17 +71,16 @@ class SlotScheduling:
         """Give all idle workers something to do."""
         self._refill()
         for node in self._places:
-            if node not in self._assigned:
-                self._feed(node)
+            self._feed(node)
 
     def mark_test_complete(self, node: WorkerController, item_index: int, duration: float = 0) -> None:
         """A worker has ended a test, or obeyed a signal."""
         del duration
-        assignment = self._assigned.get(node)
+        slot = self._slots[node]
+        assignment = self._dispatcher.running(slot)
         if assignment is None or self._places[node].get(assignment.task.id) != item_index:
             return
-        del self._assigned[node]
-        self._dispatcher.finished(self._slots[node], self._outcome(assignment))
+        self._dispatcher.finished(slot, self._outcome(assignment))
         self.schedule()
 
     def mark_test_pending(self, item: str) -> None:
@@ -101,7 +99,6 @@ class SlotScheduling:
         """
         slot = self._slots.pop(node)
         self._places.pop(node, None)
-        self._assigned.pop(node, None)
         lost = self._dispatcher.lost(slot)
         if lost is not None:
             self._died(lost, slot)
@@ -115,7 +112,6 @@ class SlotScheduling:
         places = self._places[node]
         if assignment.task.id not in places:
             raise HarnessError(f"worker {node.gateway.id} has not collected {assignment.task.id}")
-        self._assigned[node] = assignment
         test, pause = places[assignment.task.id], places[Signal.PAUSE.test_id]
         again = [places[Signal.AGAIN.test_id]] * (assignment.attempt - 1)
         node.send_runtest_some([*again, test, pause])

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from harness.model import Outcome
 from harness.report import Progress
 from harness.results import AttemptResult
 from harness.results.events import AttemptFinished, Collected, Event, Message, TestStarted, Warned
@@ -45,6 +46,12 @@ class RunWatch:
         """What came of an attempt; None if nobody wrote it down by now."""
         self._catch_up()
         return self._attempts.get((test_id, number))
+
+    @property
+    def passed_on(self) -> frozenset[str]:
+        """Hosts that a test has passed on."""
+        self._catch_up()
+        return frozenset(one.host for one in self._attempts.values() if one.outcome is Outcome.PASSED)
 
     def _follow(self) -> None:
         while not self._ended.wait(_EVERY_S):

@@ -8,9 +8,10 @@ test: it is what comes next until something better does.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import pickle
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -25,8 +26,7 @@ from harness.results.recorder import EventWriter
 from harness.session.attempt import Attempt
 from harness.session.interrupts import interruptible
 from harness.session.journal import Journal
-from harness.session.lab_session import LabSession
-from harness.session.on_lab import tests_on_lab
+from harness.session.on_lab import lab_for, tests_on_lab
 from harness.session.options import RunOptions
 from harness.session.request import RunRequest
 from harness.session.slots import Slot
@@ -101,8 +101,6 @@ class Worker:
         self._request = request
         self._seat = seat
         self._number = 1
-        self._taken = False
-        self._say: Callable[[str], None] = print  # until there is a journal
         # Ctrl-C on the terminal is the controller's: it tells us when to end
         with contextlib.suppress(PermissionError):
             os.setpgid(0, 0)
@@ -124,21 +122,21 @@ class Worker:
         redactor = Redactor()
         writer = EventWriter(seat.folder, redactor.clean, tests=tests)
         journal = Journal(writer, redactor)
-        self._say = journal.say
-        host = replace(seat.lab.hosts[seat.slot.host], max_guests=1)
-        lab = LabSession(
-            options=request.options,
-            lab=replace(seat.lab, hosts={host.name: host}),
-            profile=request.profile,
-            build=request.build,
-            older_build=request.older_build,
-            run_id=seat.slot.run_id(seat.run_id),
-            report=journal.say,
-            warn=journal.warn,
-            found=journal.driver_found,
-            take=self._take,
+        run_id = seat.slot.run_id(seat.run_id)
+        mine = replace(seat.lab.hosts[seat.slot.host], max_guests=1)
+
+        @functools.cache
+        def take(host: Host) -> None:
+            """The controller holds the host; a worker that died in this slot may have left something."""
+            remove_run(host.shell, host.toolstack, run_id, journal.say)
+
+        lab = lab_for(
+            request,
+            journal,
+            replace(seat.lab, hosts={mine.name: mine}),
+            run_id=run_id,
             passwords=seat.passwords,
-            redactor=redactor,
+            take=take,
         )
         with (
             contextlib.closing(writer),
@@ -165,13 +163,6 @@ class Worker:
         attempt = Attempt(self._number)
         self._number = 1
         return attempt
-
-    def _take(self, host: Host) -> None:
-        """The controller holds the host; a worker that died in this slot may have left something."""
-        if self._taken:
-            return
-        self._taken = True
-        remove_run(host.shell, host.toolstack, self._seat.slot.run_id(self._seat.run_id), self._say)
 
 
 def _do_nothing(item: pytest.Item, attempt: Attempt) -> None:

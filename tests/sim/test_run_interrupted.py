@@ -186,7 +186,7 @@ def test_while_a_scenario_is_taken_back_nothing_stays(tmp_path: Path, lab: KeptL
 
 def test_while_evidence_is_gathered_the_failure_it_is_of_is_kept(tmp_path: Path, lab: KeptLab) -> None:
     run = Run(tmp_path, lab, "-k", "failing")
-    results = ended_well(run, run.stop(run.said("gathering evidence of"), SIGINT), lab)
+    results = ended_well(run, run.stop(run.told("gathering evidence of"), SIGINT), lab)
     assert [(test.outcome, test.reason) for test in results.tests] == [
         (Outcome.FAILED, "the guest has no such key")
     ]

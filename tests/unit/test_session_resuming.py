@@ -13,8 +13,8 @@ from harness.errors import ConfigurationError
 from harness.model import Outcome
 from harness.results import AttemptResult, RunRecorder, RunResults
 from harness.results.replay import ENDED
-from harness.session.controller import Plan
 from harness.session.dispatch import Task
+from harness.session.planning import Plan
 from harness.session.record import OUT_OF_TIME
 from harness.session.resuming import check_same_build, still_to_run, words_of
 from harness.session.slots import Slot
