@@ -77,10 +77,13 @@ class Holder:
 
     def __str__(self) -> str:
         what = f"run {self.run} of {self.owner}" if self.run else self.owner
-        since = time.strftime("%Y-%m-%d %H:%M", time.localtime(self.since))
-        until = time.strftime("%Y-%m-%d %H:%M", time.localtime(self.until)) if self.until else ""
-        words = [what, f"since {since}", f"until about {until}" if until else "", self.reason]
-        return ", ".join(word for word in words if word)
+        since = f"since {_minute(self.since)}" if self.since else ""
+        until = f"until about {_minute(self.until)}" if self.until else ""
+        return ", ".join(word for word in (what, since, until, self.reason) if word)
+
+
+def _minute(at: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(at))
 
 
 def me() -> str:

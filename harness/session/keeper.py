@@ -12,7 +12,7 @@ from harness.guest.provision import make_guest, remove_guest
 from harness.host.area import RunArea
 from harness.host.host import Host
 from harness.lab import GuestTemplate
-from harness.session.layering import Layers
+from harness.session.layering import Layers, NoLayers
 
 __all__ = ["GuestKeeper", "Installed", "Preparation"]
 
@@ -169,9 +169,13 @@ class GuestKeeper:
         except GuestError as error:
             self._failed[template.name] = error
             raise
-        if not _works(verdict) or not self.layers.keep(guest):
+        if not self.layers.wanted or not _works(verdict):
             return guest, verdict
+        kept = self.layers.keep(guest)
         self.remove(guest)
+        if not kept:
+            self.layers = NoLayers()  # it would not be otherwise the next time
+            return self._from_template(template)
         # if its drivers do not work in the clone, that is what is wrong with the build
         return self._cloned(template, self.layers.find(template))
 

@@ -25,6 +25,10 @@ _FORMAT = 1  # counts up when what we do to a guest besides the build changes
 class Layers(Protocol):
     """Where a guest with drivers can come from, besides its template."""
 
+    @property
+    def wanted(self) -> bool:
+        """Whether a guest whose drivers work is to become one."""
+
     def find(self, template: GuestTemplate) -> str:
         """The image to clone instead of the template's; empty if there is none."""
 
@@ -40,6 +44,8 @@ class Layers(Protocol):
 
 class NoLayers:
     """Without a build, or on a host that keeps none: every guest comes from its template."""
+
+    wanted = False
 
     def find(self, template: GuestTemplate) -> str:
         """See ``Layers.find``."""
@@ -65,6 +71,7 @@ class Layering:
     report: Callable[[str], None]
     warn: Callable[[str], None]
     off_s: float
+    wanted: bool = True
     _names: dict[str, str] = field(default_factory=dict)
 
     @property

@@ -26,6 +26,15 @@ _ASK_AGAIN_S = 5
 _TIDY_S = 60
 
 
+@dataclass(frozen=True)
+class _Had:
+    """A host that is ours, and what its logs held when it became so."""
+
+    host: Host
+    lease: HostLease
+    logs: HostLogs
+
+
 @dataclass
 class HostPool:
     """Use it as a context: leaving it gives all hosts back. ``wait_s`` is for all of them together.
@@ -37,11 +46,9 @@ class HostPool:
     wait_s: float
     say: Callable[[str], None]
     warn: Callable[[str], None]
-    _leases: dict[str, HostLease] = field(default_factory=dict)
-    _hosts: dict[str, Host] = field(default_factory=dict)
+    _had: dict[str, _Had] = field(default_factory=dict)
     _held: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
     _deadline: Deadline | None = None
-    _logs: dict[str, HostLogs] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __enter__(self) -> Self:
@@ -51,10 +58,9 @@ class HostPool:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="scan-logs") as threads:
-            list(threads.map(self._scan_logs, self._hosts.values()))
+            list(threads.map(self._scan_logs, self._had.values()))
         self._held.close()
-        self._leases.clear()
-        self._hosts.clear()
+        self._had.clear()
 
     def take(self, host: Host) -> None:
         """Make a host ours; one that is ours already stays it.
@@ -65,9 +71,8 @@ class HostPool:
         lost = self.lost().get(host.name)
         if lost:
             raise HostBusy(f"host {host.name} is not ours any more: {lost}")
-        if host.name not in self._leases:
-            self._keep(host, self._await(host))
-            self._ready(host)
+        if host.name not in self._had:
+            self._own(host, self._await(host))
 
     def take_all(self, hosts: Sequence[Host]) -> dict[str, HarnessError]:
         """Take what can be had; gives what is wrong with the others, by name.
@@ -77,7 +82,7 @@ class HostPool:
         """
         wrong: dict[str, HarnessError] = {}
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="take-host") as threads:
-            for host, taken in [(host, threads.submit(self._take_free, host)) for host in hosts]:
+            for host, taken in [(host, threads.submit(self._own_free, host)) for host in hosts]:
                 with _kept(wrong, host):
                     taken.result()
         busy = [host for host in hosts if isinstance(wrong.get(host.name), HostBusy)] if self.wait_s else []
@@ -89,24 +94,34 @@ class HostPool:
 
     def lost(self) -> dict[str, str]:
         """Hosts that were ours and are not any more, and why."""
-        return {name: lease.lost for name, lease in self._leases.items() if lease.lost}
+        return {name: had.lease.lost for name, had in self._had.items() if had.lease.lost}
 
     def judge(self, name: str, health: Health, reason: str) -> None:
         """Say what this run found a host to be, if it had it."""
-        if name in self._hosts:
-            note_health(self._hosts[name].spec, health, reason)
+        if name in self._had:
+            note_health(self._had[name].host.spec, health, reason)
 
-    def _scan_logs(self, host: Host) -> None:
-        if host.name in self.lost():
+    def _scan_logs(self, had: _Had) -> None:
+        host = had.host
+        if had.lease.lost:
             return
-        found = scan(self._logs.get(host.name, HostLogs()), read_logs(host), nested=host.nested)
-        for finding in found:
-            if not finding.known:
-                self.warn(f"host {host.name}: {finding}")
+        # one that answers no more tells nothing, and is no reason to keep the others
+        with contextlib.suppress(HarnessError):
+            for finding in scan(had.logs, read_logs(host), nested=host.nested):
+                if not finding.known:
+                    self.warn(f"host {host.name}: {finding}")
 
-    def _take_free(self, host: Host) -> None:
-        self._keep(host, self._leased(host))
-        self._ready(host)
+    def _own_free(self, host: Host) -> None:
+        self._own(host, self._leased(host))
+
+    def _own(self, host: Host, lease: HostLease) -> None:
+        """A leased host is ours when it is ready; one that is not is given back."""
+        with contextlib.ExitStack() as stack:
+            stack.push(lease)
+            had = _Had(host, lease, self._ready(host))
+            with self._lock:
+                self._held.push(stack.pop_all())
+                self._had[host.name] = had
 
     def _leased(self, host: Host) -> HostLease:
         note = health_of(host.spec)
@@ -117,11 +132,6 @@ class HostPool:
             )
         lease = HostLease(host.shell, self.holder)
         return lease.__enter__()
-
-    def _keep(self, host: Host, lease: HostLease) -> None:
-        with self._lock:
-            self._held.push(lease)
-            self._leases[host.name], self._hosts[host.name] = lease, host
 
     def _await(self, host: Host) -> HostLease:
         last: HostBusy | None = None
@@ -145,36 +155,41 @@ class HostPool:
             assert last is not None
             raise last from error
 
-    def _ready(self, host: Host) -> None:
+    def _ready(self, host: Host) -> HostLogs:
         try:
-            _await_those_that_end(host)
+            states = _await_those_that_end(host)
             sweep(host.shell, host.toolstack, self.say)  # first: what dead runs left may be what fills it
-            if not run_states(host.shell, host.toolstack):  # no guest is there that could run on one
+            if RunState.KEPT not in states:  # no guest is there that could run on one
                 for layer in LayerStore(host.shell).trim(host.spec.layers_mib):
                     self.say(f"{host.name}: removing layer {layer.name}")
             look_at(host)
-            self._logs[host.name] = read_logs(host)
+            logs = read_logs(host)
+        except HostBusy:
+            raise  # that says nothing of its health
         except HarnessError as error:
             note_health(host.spec, Health.BAD, str(error))
             raise
         if health_of(host.spec).health is Health.BAD:
             note_health(host.spec, Health.UNKNOWN, "it could be looked at again")
+        return logs
 
 
-def _await_those_that_end(host: Host) -> None:
+def _await_those_that_end(host: Host) -> frozenset[RunState]:
     """A run that was killed is gone, and its workers may still tidy up: they are let end.
+
+    Gives what is there of other runs: kept guests, and what dead ones left.
 
     Raises:
         HostBusy: somebody has guests there without a lease.
     """
 
-    def probe() -> Done[None] | NotYet:
-        states = run_states(host.shell, host.toolstack).items()
-        alive = [run for run, state in states if state is RunState.ALIVE]
-        return NotYet(", ".join(alive)) if alive else Done(None)
+    def probe() -> Done[frozenset[RunState]] | NotYet:
+        states = run_states(host.shell, host.toolstack)
+        alive = [run for run, state in states.items() if state is RunState.ALIVE]
+        return NotYet(", ".join(alive)) if alive else Done(frozenset(states.values()))
 
     try:
-        wait_until(
+        return wait_until(
             probe,
             subject=f"runs on host {host.name} that hold no lease end",
             deadline=Deadline.after(_TIDY_S * host.spec.time_factor),

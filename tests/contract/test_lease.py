@@ -197,5 +197,9 @@ def test_a_note_that_cannot_be_read_does_not_hide_that_the_host_is_held(shell, t
         assert lease_holder(shell) == Holder("somebody unknown")
 
 
+def test_of_a_holder_nobody_knows_no_time_is_made_up():
+    assert str(Holder("somebody unknown")) == "somebody unknown"
+
+
 def _no_secret(_: object) -> str:
     raise AssertionError("the host was asked")

@@ -20,10 +20,12 @@ import pytest
 @pytest.mark.pv_dirties
 def test_first(guest):
     assert guest.boot_id
+    assert guest.host.toolstack.find(guest.name) is not None, "it is off"
 
 @pytest.mark.pv_dirties
 def test_second(guest):
     assert guest.boot_id
+    assert guest.host.toolstack.find(guest.name) is not None, "it is off"
 """
 
 
@@ -80,6 +82,14 @@ def test_a_host_that_keeps_no_layers_installs_each_time(tmp_path: Path, lab: Kep
     _, events = run(tmp_path / "one", lab, build(tmp_path), layers="none")
     assert events.count("install xenbus") == 2
     assert not lab.model.files.real(f"{lab.spec.storage}/layers").exists()
+
+
+def test_a_layer_that_cannot_be_kept_costs_an_installation_and_no_test(tmp_path: Path, lab: KeptLab) -> None:
+    lab.model.files.real(f"{lab.spec.storage}/layers").touch()  # no folder can be made there
+    results, events = run(tmp_path / "one", lab, build(tmp_path))
+    assert events.count("could not be kept as a layer") == 1
+    assert "could not be kept as a layer" in "".join(results.run.warnings)
+    assert lab.lying == ()
 
 
 def test_slots_of_one_host_share_its_layers(tmp_path: Path, lab: KeptLab) -> None:
