@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import http.server
 import json
+import select
 import socket
+import struct
 import threading
 
 import pytest
@@ -414,6 +416,29 @@ def test_the_certificate_that_a_port_shows_can_be_pinned(guest):
 def test_a_port_without_tls_has_no_certificate(guest):
     with endpoint_of(guest) as (_, endpoint), pytest.raises(GuestUnreachable, match="no TLS"):
         peer_fingerprint(endpoint.address, endpoint.port)
+
+
+def test_a_guest_that_resets_before_the_handshake_is_unreachable_and_breaks_no_later_test(
+    monkeypatch,
+):
+    connect = socket.create_connection
+
+    def connected_and_reset(address, *args, **named):
+        sock = connect(address, *args, **named)
+        peer, _ = listener.accept()
+        # closing with no linger sends a reset instead of an end
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        peer.close()
+        reset = select.poll()
+        reset.register(sock, select.POLLERR)
+        assert reset.poll(5000), "the reset did not arrive in 5 s"
+        return sock
+
+    with socket.create_server((ADDRESS, 0)) as listener:
+        monkeypatch.setattr(socket, "create_connection", connected_and_reset)
+        # CPython 3.11 leaves its socket unclosed here: pyproject.toml's filterwarnings
+        with pytest.raises(GuestUnreachable, match="no TLS"):
+            peer_fingerprint(ADDRESS, listener.getsockname()[1])
 
 
 def test_a_guest_that_goes_down_in_the_handshake_is_unreachable_not_a_stranger(guest):
