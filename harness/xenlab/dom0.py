@@ -33,7 +33,10 @@ _PACKAGES = (
     "fio",
     "busybox-static",
     "kmod",
+    "lvm2",
     "procps",
+    "sudo",
+    "xfsprogs",
     "zstd",
 )
 _IMAGE_SIZE = "6G"  # sparse
