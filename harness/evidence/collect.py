@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import queue
 import re
 import threading
 from collections.abc import Callable, Iterable
@@ -14,8 +16,6 @@ from harness.errors import ChannelError, HarnessError, HostAuthFailed, HostKeyPr
 from harness.evidence.collector import TEXT_LIMIT, Collector, Put, Scene, Side
 from harness.evidence.guest_side import CHANNEL_COLLECTOR, GUEST_COLLECTORS
 from harness.evidence.host_side import HOST_COLLECTORS
-from harness.guest.guest import Guest
-from harness.host.host import Host
 
 __all__ = ["COLLECTORS", "collect"]
 
@@ -25,6 +25,7 @@ _log = logging.getLogger(__name__)
 COLLECTORS: tuple[Collector, ...] = (CHANNEL_COLLECTOR, *HOST_COLLECTORS, *GUEST_COLLECTORS)
 
 _ALL_S = 240  # for everything together, before the host's time factor
+_AT_ONCE = 4  # collectors that ask a host: half of what an SSH connection carries
 _NOTES = "notes.txt"
 _NAME = re.compile(r"[a-z0-9][a-z0-9.-]*")
 _PICTURES = (".png",)
@@ -39,8 +40,7 @@ _GONE: dict[Side, tuple[type[HarnessError], ...]] = {
 
 
 def collect(
-    guest: Guest | None,
-    host: Host,
+    scene: Scene,
     folder: Path,
     *,
     redact: Callable[[str], str],
@@ -48,39 +48,78 @@ def collect(
 ) -> tuple[str, ...]:
     """Collect into ``folder``, which is made; gives the names of the files, relative to it.
 
-    To be called in the guest's own thread. What fails or is cut is said in ``notes.txt``.
-    ``redact`` takes secrets out of text before it is written.
+    To be called in the guest's own thread. The host is asked for several things at once, and the guest
+    beside it. What fails or is cut is said in ``notes.txt``. ``redact`` takes secrets out of text before
+    it is written.
     """
     shelf = _Shelf(folder, redact)
-    scene = Scene(host, guest)
-    whole = Deadline.after(_ALL_S * host.spec.time_factor)
-    silent: dict[Side, str] = {}
-    for collector in collectors:
-        if collector.needs_guest and guest is None:
-            continue
-        if collector.side is Side.GUEST and Side.GUEST not in silent:
-            _note_absence(scene, silent)
-        if whole.expired:
-            silent = dict.fromkeys(Side, f"the {whole.seconds:.0f} s for evidence are over")
-        if collector.side in silent:
-            shelf.note(f"{collector.name}: not tried: {silent[collector.side]}")
-            continue
-        _run(collector, scene, shelf, silent, whole)
+    search = _Search(scene, shelf, Deadline.after(_ALL_S * scene.host.spec.time_factor))
+    fitting = [collector for collector in collectors if collector.fits(scene)]
+    # the first finds out whether the host answers: the others need not, each for its whole time limit
+    first, *of_host = [one for one in fitting if one.side is Side.HOST] or [_NOBODY]
+    for collector in (*(one for one in fitting if one.side is Side.HERE), first):
+        search.run(collector)
+    crew = search.start(of_host)
+    _note_absence(scene, search.silent)
+    for collector in fitting:
+        if collector.side is Side.GUEST:
+            search.run(collector)
+    for thread in crew:
+        thread.join()
     return shelf.close()
 
 
-def _run(collector: Collector, scene: Scene, shelf: _Shelf, silent: dict[Side, str], whole: Deadline) -> None:
-    deadline = Deadline.after(whole.at_most(collector.limit_s * scene.host.spec.time_factor))
-    try:
-        if collector.side is Side.HOST:
-            _in_thread(collector, scene, shelf.put, deadline)
-        else:  # a channel belongs to the thread that made it; its own limits end it
-            collector.gather(scene, deadline, shelf.put)
-    except Exception as error:  # noqa: BLE001  # whatever it is, the others are still to be asked
-        _log.debug("evidence: %s", collector.name, exc_info=True)
-        shelf.note(f"{collector.name}: {type(error).__name__}: {error}")
-        if isinstance(error, _GONE[collector.side]):
-            silent[collector.side] = f"{type(error).__name__} above"
+@dataclass(frozen=True)
+class _Search:
+    """Collectors at work. ``silent`` tells of those who answer no more why they are not asked."""
+
+    scene: Scene
+    shelf: _Shelf
+    whole: Deadline
+    silent: dict[Side, str] = field(default_factory=dict)
+
+    def run(self, collector: Collector) -> None:
+        """Ask one, if it is of any use; what it raises is noted."""
+        if self.whole.expired:
+            self.silent.update(dict.fromkeys(Side, f"the {self.whole.seconds:.0f} s for evidence are over"))
+        if collector.side in self.silent:
+            self.shelf.note(f"{collector.name}: not tried: {self.silent[collector.side]}")
+            return
+        limit_s = collector.limit_s * self.scene.host.spec.time_factor
+        deadline = Deadline.after(self.whole.at_most(limit_s))
+        try:
+            if collector.side is Side.HOST:
+                _in_thread(collector, self.scene, self.shelf.put, deadline)
+            else:  # a channel belongs to the thread that made it; its own limits end it
+                collector.gather(self.scene, deadline, self.shelf.put)
+        except Exception as error:  # noqa: BLE001  # whatever it is, the others are still to be asked
+            _log.debug("evidence: %s", collector.name, exc_info=True)
+            self.shelf.note(f"{collector.name}: {type(error).__name__}: {error}")
+            if isinstance(error, _GONE[collector.side]):
+                self.silent.setdefault(collector.side, f"{type(error).__name__} above")
+
+    def start(self, collectors: Iterable[Collector]) -> tuple[threading.Thread, ...]:
+        """Have threads ask them in their order; each thread ends, since none of its collectors lasts."""
+        waiting: queue.SimpleQueue[Collector] = queue.SimpleQueue()
+        for collector in collectors:
+            waiting.put(collector)
+
+        def work() -> None:
+            with contextlib.suppress(queue.Empty):
+                while True:
+                    self.run(waiting.get_nowait())
+
+        crew = tuple(threading.Thread(target=work, name="evidence", daemon=True) for _ in range(_AT_ONCE))
+        for thread in crew:
+            thread.start()
+        return crew
+
+
+def _nothing(_scene: Scene, _deadline: Deadline, _put: Put) -> None:
+    """What is to be asked where there is nobody."""
+
+
+_NOBODY = Collector("nobody", Side.HERE, _nothing)
 
 
 def _in_thread(collector: Collector, scene: Scene, put: Put, deadline: Deadline) -> None:
@@ -107,10 +146,10 @@ def _in_thread(collector: Collector, scene: Scene, put: Put, deadline: Deadline)
 
 def _note_absence(scene: Scene, silent: dict[Side, str]) -> None:
     """A guest that is known not to run is not asked: its silence takes long."""
-    if Side.HOST in silent:
+    if Side.HOST in silent or scene.guest is None:
         return  # its channel may be open without the host
     try:
-        domain = scene.host.toolstack.find(scene.the_guest.name)
+        domain = scene.host.toolstack.find(scene.domain)
     except HarnessError:
         return
     if domain is None:
@@ -122,12 +161,13 @@ def _note_absence(scene: Scene, silent: dict[Side, str]) -> None:
 
 @dataclass
 class _Shelf:
-    """The folder: redacts, cuts, writes, and remembers what it wrote."""
+    """The folder: redacts, cuts, writes, and remembers what it wrote. Thread-safe."""
 
     folder: Path
     redact: Callable[[str], str]
     written: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    lock: threading.RLock = field(default_factory=threading.RLock)
 
     def put(self, name: str, content: str | bytes) -> None:
         if not _NAME.fullmatch(name):
@@ -141,19 +181,22 @@ class _Shelf:
             return
         else:
             data = content
-        self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / name).write_bytes(data)
-        if name not in self.written:
-            self.written.append(name)
+        with self.lock:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            (self.folder / name).write_bytes(data)
+            if name not in self.written:
+                self.written.append(name)
 
     def note(self, text: str) -> None:
         """Say what is missing; written at once, since we may be killed."""
-        self.notes.append(self._clean(text))
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            (self.folder / _NOTES).write_text("".join(f"{note}\n" for note in self.notes), encoding="utf-8")
-        except OSError as error:
-            _log.warning("evidence cannot be written: %s", error)
+        with self.lock:
+            self.notes.append(self._clean(text))
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                text = "".join(f"{note}\n" for note in self.notes)
+                (self.folder / _NOTES).write_text(text, encoding="utf-8")
+            except OSError as error:
+                _log.warning("evidence cannot be written: %s", error)
 
     def close(self) -> tuple[str, ...]:
         if self.notes and (self.folder / _NOTES).exists():

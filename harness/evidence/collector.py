@@ -32,10 +32,16 @@ class Side(StrEnum):
 
 @dataclass(frozen=True)
 class Scene:
-    """Where something went wrong. ``guest`` is None when none was made yet."""
+    """Where something went wrong. ``guest`` is None when none was made yet.
+
+    ``domain`` is its name there, or of a domain that is looked at without a guest of ours; empty for
+    none. ``before`` is what xenstore had of it earlier, as ``host_side.store_of`` gives it.
+    """
 
     host: Host
     guest: Guest | None = None
+    domain: str = ""
+    before: str = ""
 
     @property
     def the_guest(self) -> Guest:
@@ -92,11 +98,18 @@ class Collector:
     """One entry of the list. ``limit_s`` is scaled by the host's time factor.
 
     ``gather`` hands what it finds to ``put``, under file names of its own: lower case
-    letters, digits, ``.`` and ``-``, never a name that comes from host or guest.
+    letters, digits, ``.`` and ``-``, never a name that comes from host or guest. A host is asked by
+    several threads at once; ``of_domain`` says that there has to be a domain to ask it about.
     """
 
     name: str
     side: Side
     gather: Callable[[Scene, Deadline, Put], None]
     limit_s: float = 30
-    needs_guest: bool = True
+    of_domain: bool = True
+
+    def fits(self, scene: Scene) -> bool:
+        """Whether there is what it looks at."""
+        if self.side is Side.HOST:
+            return bool(scene.domain) or not self.of_domain
+        return scene.guest is not None or not self.of_domain

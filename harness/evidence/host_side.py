@@ -9,12 +9,13 @@ from datetime import UTC, datetime
 from harness.deadline import Deadline
 from harness.errors import CommandFailed
 from harness.evidence.collector import Collector, Put, Scene, Side
+from harness.evidence.host_state import STATE_COLLECTORS
 from harness.evidence.picture import ppm_to_png
 from harness.host.toolstack.libvirt import LibvirtToolstack
 from harness.host.toolstack.protocol import DomainInfo, NoSuchDomain
 from harness.libvirtport import PortEvent
 
-__all__ = ["HOST_COLLECTORS", "backends"]
+__all__ = ["HOST_COLLECTORS", "backends", "store_of"]
 
 # In the order of virDomainEventType in libvirt-domain.h.
 _EVENTS = (
@@ -39,7 +40,7 @@ def backends(tree: str) -> tuple[str, ...]:
 
 
 def _screen(scene: Scene, _deadline: Deadline, put: Put) -> None:
-    put("screen.png", ppm_to_png(scene.host.toolstack.screen_dump(scene.the_guest.name)))
+    put("screen.png", ppm_to_png(scene.host.toolstack.screen_dump(scene.domain)))
 
 
 def _domains(scene: Scene, _deadline: Deadline, put: Put) -> None:
@@ -58,19 +59,28 @@ def _row(domain: DomainInfo) -> str:
 
 
 def _config(scene: Scene, _deadline: Deadline, put: Put) -> None:
-    config = scene.host.toolstack.config(scene.the_guest.name)
+    config = scene.host.toolstack.config(scene.domain)
     put("domain-config.txt", config.text)
 
 
 def _xenstore(scene: Scene, deadline: Deadline, put: Put) -> None:
-    guest = scene.the_guest
-    domain = scene.host.toolstack.find(guest.name)
+    if scene.before:
+        put("xenstore-before.txt", scene.before)
+    put("xenstore.txt", store_of(scene, deadline))
+
+
+def store_of(scene: Scene, deadline: Deadline) -> str:
+    """What xenstore has of a domain: its own folder, its back ends', and the toolstack's.
+
+    Raises:
+        NoSuchDomain: there is no such domain.
+    """
+    domain = scene.host.toolstack.find(scene.domain)
     if domain is None:
-        raise NoSuchDomain(f"host {scene.host.name}: there is no domain {guest.name}")
+        raise NoSuchDomain(f"host {scene.host.name}: there is no domain {scene.domain}")
     own = _tree(scene, f"/local/domain/{domain.domid}", deadline)
-    put("xenstore.txt", own)
     others = [*backends(own), f"/libxl/{domain.domid}"]
-    put("xenstore-backends.txt", "".join(_tree(scene, path, deadline) for path in others))
+    return own + "".join(_tree(scene, path, deadline) for path in others)
 
 
 def _tree(scene: Scene, path: str, deadline: Deadline) -> str:
@@ -86,7 +96,7 @@ def _hypervisor(scene: Scene, _deadline: Deadline, put: Put) -> None:
 
 
 def _logs(scene: Scene, deadline: Deadline, put: Put) -> None:
-    scene.tails(_log_files(scene.the_guest.name), deadline, put)
+    scene.tails(_log_files(scene.domain), deadline, put)
 
 
 def _log_files(domain: str) -> list[tuple[str, str]]:
@@ -99,11 +109,10 @@ def _log_files(domain: str) -> list[tuple[str, str]]:
 
 
 def _console(scene: Scene, deadline: Deadline, put: Put) -> None:
-    guest = scene.the_guest
-    serial = guest.domain.console_log
+    serial = scene.guest.domain.console_log if scene.guest else ""
     files = [("console.txt", serial)] if serial else []
     # xenconsoled keeps the PV console there when it was started with --log
-    files.append(("console-pv.txt", f"/var/log/xen/console/guest-{guest.name}.log"))
+    files.append(("console-pv.txt", f"/var/log/xen/console/guest-{scene.domain}.log"))
     scene.tails(files, deadline, put)
 
 
@@ -117,7 +126,7 @@ def _kernel(scene: Scene, deadline: Deadline, put: Put) -> None:
 def _events(scene: Scene, _deadline: Deadline, put: Put) -> None:
     toolstack = scene.host.toolstack
     if isinstance(toolstack, LibvirtToolstack):
-        lines = [_event(event) for event in toolstack.history(scene.the_guest.name)]
+        lines = [_event(event) for event in toolstack.history(scene.domain)]
         put("libvirt-events.txt", "".join(lines) or "no event has come\n")
 
 
@@ -130,12 +139,13 @@ def _event(event: PortEvent) -> str:
 HOST_COLLECTORS: Iterable[Collector] = (
     # what changes soonest first
     Collector("screen dump", Side.HOST, _screen),
-    Collector("domains", Side.HOST, _domains, needs_guest=False),
+    Collector("domains", Side.HOST, _domains, of_domain=False),
     Collector("domain configuration", Side.HOST, _config),
     Collector("xenstore", Side.HOST, _xenstore),
-    Collector("hypervisor log", Side.HOST, _hypervisor, needs_guest=False),
+    Collector("hypervisor log", Side.HOST, _hypervisor, of_domain=False),
     Collector("toolstack and qemu-dm logs", Side.HOST, _logs),
     Collector("libvirt events", Side.HOST, _events),
     Collector("guest console", Side.HOST, _console),
-    Collector("dom0 kernel log", Side.HOST, _kernel, needs_guest=False),
+    Collector("dom0 kernel log", Side.HOST, _kernel, of_domain=False),
+    *STATE_COLLECTORS,
 )

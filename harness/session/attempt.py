@@ -28,6 +28,7 @@ class Attempt:
     leased: LeasedHost | None = None
     guest: Guest | None = None
     watch: CrashWatch | None = None
+    store_before: str = ""  # what xenstore had of the guest when the test got it
     judgement: Judgement = PASSED
     measurements: list[Measurement] = field(default_factory=list)
     evidence: list[str] = field(default_factory=list)

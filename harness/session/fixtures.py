@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from typing import cast
 
 import pytest
 
+from harness.errors import InfrastructureError
+from harness.evidence import Scene, store_of
 from harness.guest.crash import CrashWatch
 from harness.guest.guest import Guest
 from harness.host.host import Host
@@ -44,6 +47,8 @@ __all__ = [
     "pv_lab",
     "storage",
 ]
+
+_STORE_S = 30
 
 
 @pytest.fixture
@@ -192,3 +197,6 @@ def interface(pv_lab: LabSession) -> InterfaceParams:
 def _watch(attempt: Attempt, guest: Guest) -> None:
     attempt.guest = guest
     attempt.watch = CrashWatch(guest)
+    # without it there is nothing to compare with: no reason to have the test break
+    with contextlib.suppress(InfrastructureError):
+        attempt.store_before = store_of(Scene(guest.host, guest, guest.name), guest.deadline(_STORE_S))

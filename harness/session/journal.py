@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pytest
 
 from harness.errors import HarnessError
-from harness.evidence import collect, provoke_dump
+from harness.evidence import Scene, collect, provoke_dump
 from harness.guest.guest import Guest
 from harness.host.host import Host
 from harness.lab import Redactor
@@ -95,7 +95,8 @@ class Journal:
         self.say(f"gathering evidence of {item.nodeid}")
         started = time.monotonic()
         try:
-            found = collect(guest, host, folder, redact=self.redactor.clean)
+            scene = Scene(host, guest, guest.name if guest else "", attempt.store_before)
+            found = collect(scene, folder, redact=self.redactor.clean)
             if guest is not None and attempt.judgement.kind is FailureKind.HANG:
                 found += provoke_dump(guest, folder, redact=self.redactor.clean)
         except HarnessError as error:

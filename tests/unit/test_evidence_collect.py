@@ -42,6 +42,25 @@ _GUEST = {
         "content": base64.b64encode(_SETUP.encode()[offset : offset + length]).decode(),
     },
 }
+_STATE = {
+    "xl info -n": "state-info.txt",
+    "xl list -l": "state-domains.txt",
+    "xl vcpu-list": "state-vcpus.txt",
+    "ps": "state-processes.txt",
+    "ip -d addr": "state-links.txt",
+    "ip route": "state-routes.txt",
+    "brctl show": "state-bridges.txt",
+    "lvs": "state-volumes.txt",
+    "losetup -a": "state-loops.txt",
+    "df -Pk": "state-space.txt",
+    "cat /proc/partitions": "state-partitions.txt",
+    "cat /proc/meminfo": "state-memory.txt",
+    "cat /proc/cpuinfo": "state-processors.txt",
+    "cat /proc/modules": "state-modules.txt",
+    "lspci -v": "state-pci.txt",
+    "ls -l": "state-cores.txt",
+    "journalctl": "state-journal.txt",
+}
 _HOST = {
     **RECORDED_XL,
     "xl qemu-monitor-command": "",
@@ -51,6 +70,10 @@ _HOST = {
     f"tail -c {TAIL} /var/log/xen/xl-win1.log": recorded("log-xl-win1"),
     f"tail -c {TAIL} /srv/pvhck/runs/r1/win1.console": "GRUB\npassword geheim\n",
     "dmesg": "xen_netback: up\n",
+    **{command: f"answer of {command}\n" for command in _STATE},
+    f"tail -c {TAIL} /var/log/syslog": "xenstored: up\n",
+    "find": "/usr/lib/xen-4.17/bin/xenctx\n",
+    "/usr/lib/xen-4.17/bin/xenctx -C 2": "rip: ffffffff81000000\n",
 }
 
 
@@ -72,7 +95,8 @@ def test_everything_the_list_promises_is_there(tmp_path: Path) -> None:
     host, guest = place()
     guest.log.add(Exchange(1.0, "boot_id", 10, 20, 0.1, "ok"))
 
-    files = collect(guest, host, tmp_path / "a" / "b", redact=plain)
+    scene = Scene(host, guest, guest.name, before='/local/domain/2/control/shutdown = "poweroff"\n')
+    files = collect(scene, tmp_path / "a" / "b", redact=plain)
 
     folder = tmp_path / "a" / "b"
     assert set(files) == {
@@ -87,9 +111,13 @@ def test_everything_the_list_promises_is_there(tmp_path: Path) -> None:
         "hypervisor.txt",
         "screen.png",
         "setupapi.txt",
-        "xenstore-backends.txt",
+        "guest-vcpus.txt",
+        "log-syslog.txt",
+        "state-xenstore.txt",
+        "xenstore-before.txt",
         "xenstore.txt",
         "xl.txt",
+        *_STATE.values(),
     }
     assert {path.name for path in folder.iterdir()} == set(files)
     assert json.loads((folder / "channel.jsonl").read_text())["op"] == "boot_id"
@@ -97,7 +125,9 @@ def test_everything_the_list_promises_is_there(tmp_path: Path) -> None:
     assert "win1" in (folder / "domains.txt").read_text()
     assert (folder / "screen.png").read_bytes().startswith(b"\x89PNG")
     assert '/local/domain/2/control/shutdown = ""' in (folder / "xenstore.txt").read_text()
-    assert "/local/domain/0/backend/x" in (folder / "xenstore-backends.txt").read_text()
+    assert "/local/domain/0/backend/x" in (folder / "xenstore.txt").read_text()
+    assert "poweroff" in (folder / "xenstore-before.txt").read_text()
+    assert (folder / "guest-vcpus.txt").read_text().count("rip: ffffffff81000000") == 2
     assert json.loads((folder / "guest-events.jsonl").read_text())["event_id"] == 6008
     assert "MEMORY.DMP" in (folder / "guest-dumps.json").read_text()
     assert "problem: 0x0a" in (folder / "setupapi.txt").read_text()
@@ -110,7 +140,7 @@ def test_no_secret_reaches_a_file_whatever_brought_it(tmp_path: Path) -> None:
     failing = {"xl list -l win1": OperationFailed("x", "y", "the password is geheim")}
     host, guest = place(**failing)
 
-    collect(guest, host, tmp_path, redact=redactor.clean)
+    collect(Scene(host, guest, guest.name), tmp_path, redact=redactor.clean)
 
     for path in tmp_path.iterdir():
         assert b"geheim" not in path.read_bytes(), path.name
@@ -123,7 +153,7 @@ def test_no_secret_reaches_a_file_whatever_brought_it(tmp_path: Path) -> None:
 )
 def test_passwords_that_nobody_told_us_are_masked_where_their_name_stands(tmp_path: Path, line: str) -> None:
     host, guest = place(**{"xenstore-ls -f -p /local/domain/2": f"{line}\n"})
-    collect(guest, host, tmp_path, redact=plain)
+    collect(Scene(host, guest, guest.name), tmp_path, redact=plain)
     text = (tmp_path / "xenstore.txt").read_text()
     assert "hunter2" not in text
     assert "***" in text
@@ -139,7 +169,7 @@ def test_a_failing_collector_leaves_its_reason_and_the_others_their_files(tmp_pa
     guest_answers: Any = guest.channel()
     guest_answers.answers["dump_files"] = OperationFailed("dump_files", "access-denied", "Zugriff verweigert")
 
-    files = collect(guest, host, tmp_path, redact=plain)
+    files = collect(Scene(host, guest, guest.name), tmp_path, redact=plain)
 
     assert {"domain-config.txt", "guest-events.jsonl", "xl.txt", "notes.txt"} <= set(files)
     assert {"screen.png", "hypervisor.txt", "guest-dumps.json"}.isdisjoint(files)
@@ -156,7 +186,7 @@ def test_even_a_fault_in_a_collector_does_not_stop_the_others(tmp_path: Path) ->
 
     host, guest = place()
     faulty = [Collector(f"bad {side}", side, broken) for side in Side]
-    files = collect(guest, host, tmp_path, redact=plain, collectors=(*faulty, *COLLECTORS))
+    files = collect(Scene(host, guest, guest.name), tmp_path, redact=plain, collectors=(*faulty, *COLLECTORS))
     assert "xenstore.txt" in files
     assert notes(tmp_path).count("ZeroDivisionError") == 3
 
@@ -166,7 +196,7 @@ def test_an_unreachable_host_is_asked_once_and_the_channel_log_is_still_kept(tmp
     host, guest = place(**dict.fromkeys(("xl qemu-monitor-command", "xl info", "xl list", "xl dmesg"), lost))
     channel: Any = guest.channel()
 
-    files = collect(guest, host, tmp_path, redact=plain)
+    files = collect(Scene(host, guest, guest.name), tmp_path, redact=plain)
 
     assert "channel.jsonl" in files
     assert "hypervisor log: not tried: HostUnreachable above" in notes(tmp_path)
@@ -181,7 +211,7 @@ def test_a_silent_guest_is_asked_once(tmp_path: Path) -> None:
     channel: Any = guest.channel()
     channel.answers["event_mark"] = GuestUnreachable("no WinRM")
 
-    files = collect(guest, host, tmp_path, redact=plain)
+    files = collect(Scene(host, guest, guest.name), tmp_path, redact=plain)
 
     assert channel.asked == ["event_mark", "close"]
     assert "guest devices: not tried: GuestUnreachable above" in notes(tmp_path)
@@ -206,7 +236,7 @@ def test_a_guest_that_cannot_answer_is_not_waited_for(
     guest.domain = dataclasses.replace(guest.domain, name=name if state != "not there" else "win1")
     channel: Any = guest.channel()
 
-    collect(guest, host, tmp_path, redact=plain)
+    collect(Scene(host, guest, guest.name), tmp_path, redact=plain)
 
     assert bool(channel.asked) == (not state)
     if state:
@@ -215,7 +245,70 @@ def test_a_guest_that_cannot_answer_is_not_waited_for(
 
 def test_without_a_guest_the_host_is_still_looked_at(tmp_path: Path) -> None:
     host = make_host(_HOST)
-    assert collect(None, host, tmp_path, redact=plain) == ("domains.txt", "hypervisor.txt", "dom0-kernel.txt")
+    files = collect(Scene(host), tmp_path, redact=plain)
+    assert files[0] == "domains.txt"
+    of_the_host = {
+        "hypervisor.txt",
+        "dom0-kernel.txt",
+        "state-xenstore.txt",
+        "log-syslog.txt",
+        *_STATE.values(),
+    }
+    assert set(files) == {"domains.txt", *of_the_host}
+
+
+def test_a_domain_of_somebody_else_is_looked_at_from_its_host(tmp_path: Path) -> None:
+    host = make_host(_HOST)
+    files = collect(Scene(host, domain="win1"), tmp_path, redact=plain)
+    assert {"screen.png", "domain-config.txt", "xenstore.txt", "xl.txt"} <= set(files)
+    assert not [name for name in files if name.startswith(("guest-devices", "channel"))]
+
+
+@pytest.mark.parametrize(("command", "file"), _STATE.items())
+def test_an_answer_stands_under_the_command_that_gave_it(tmp_path: Path, command: str, file: str) -> None:
+    host, _ = place()
+    collect(Scene(host), tmp_path, redact=plain)
+    first, rest = (tmp_path / file).read_text().split("\n", 1)
+    assert first.startswith(f"$ {command}")
+    assert rest
+
+
+def test_a_command_that_a_host_lacks_is_noted_and_one_that_fails_says_how(tmp_path: Path) -> None:
+    lvs = (5, "", "  No volume groups found\n")
+    host, _ = place(**{"lspci -v": (127, "", "sh: 1: lspci: not found\n"), "lvs": lvs})
+    files = collect(Scene(host), tmp_path, redact=plain)
+    assert "state-pci.txt" not in files
+    assert "host xen1 has no lspci" in notes(tmp_path)
+    assert (tmp_path / "state-volumes.txt").read_text() == "$ lvs (ended with 5)\n  No volume groups found\n"
+
+
+def test_a_host_is_asked_for_several_things_at_once(tmp_path: Path) -> None:
+    together = threading.Barrier(3)
+
+    def meet(_scene: Scene, _deadline: Deadline, put: Put) -> None:
+        together.wait(30)
+        put("met.txt", "x")
+
+    host, _ = place()
+    alone, *three = (Collector(name, Side.HOST, meet, of_domain=False) for name in "abcd")
+    alone = dataclasses.replace(alone, gather=lambda *_: None)
+    assert collect(Scene(host), tmp_path, redact=plain, collectors=(alone, *three)) == ("met.txt",)
+
+
+def test_a_guest_is_asked_while_its_host_still_answers(tmp_path: Path) -> None:
+    asked = threading.Event()
+
+    def wait(_scene: Scene, _deadline: Deadline, put: Put) -> None:
+        put("waited.txt", str(asked.wait(30)))
+
+    def answer(_scene: Scene, _deadline: Deadline, _put: Put) -> None:
+        asked.set()
+
+    host, guest = place()
+    first = Collector("first", Side.HOST, lambda *_: None)
+    host_side, guest_side = Collector("host", Side.HOST, wait), Collector("guest", Side.GUEST, answer)
+    collect(Scene(host, guest, guest.name), tmp_path, redact=plain, collectors=(first, host_side, guest_side))
+    assert (tmp_path / "waited.txt").read_text() == "True"
 
 
 @pytest.fixture
@@ -234,7 +327,7 @@ def stuck() -> Iterator[Collector]:
 
 def test_a_collector_that_hangs_is_left_behind_with_what_it_had(tmp_path: Path, stuck: Collector) -> None:
     host, guest = place()
-    files = collect(guest, host, tmp_path, redact=plain, collectors=(stuck, *COLLECTORS))
+    files = collect(Scene(host, guest, guest.name), tmp_path, redact=plain, collectors=(stuck, *COLLECTORS))
     assert "first.txt" in files
     assert "late.txt" not in files
     assert "xenstore.txt" in files
@@ -249,8 +342,8 @@ def test_no_name_can_lead_out_of_the_folder(tmp_path: Path, name: str) -> None:
         put(name, "x")
 
     host, _ = place()
-    wicked = Collector("wicked", Side.HERE, gather, needs_guest=False)
-    files = collect(None, host, tmp_path / "in", redact=plain, collectors=[wicked])
+    wicked = Collector("wicked", Side.HERE, gather, of_domain=False)
+    files = collect(Scene(host), tmp_path / "in", redact=plain, collectors=[wicked])
     assert files == ("notes.txt",)
     assert [path.name for path in tmp_path.rglob("*")] == ["in", "notes.txt"]
 
@@ -258,7 +351,7 @@ def test_no_name_can_lead_out_of_the_folder(tmp_path: Path, name: str) -> None:
 def test_a_long_text_is_cut_in_the_middle_and_says_so(tmp_path: Path) -> None:
     lines = "".join(f"line {number}\n" for number in range(200_000))
     host, guest = place(**{"xl dmesg": lines})
-    collect(guest, host, tmp_path, redact=plain)
+    collect(Scene(host, guest, guest.name), tmp_path, redact=plain)
     text = (tmp_path / "hypervisor.txt").read_text()
     assert len(text) <= TEXT_LIMIT + 100
     assert text.startswith("line 0\n")
@@ -272,7 +365,7 @@ def test_a_secret_at_the_cut_leaves_no_half(tmp_path: Path) -> None:
     redactor.add(Secret("geheimnis"))
     text = "x\n" + "geheimnis" * (TEXT_LIMIT // 4) + "\n"
     host, guest = place(**{"xl dmesg": text})
-    collect(guest, host, tmp_path, redact=redactor.clean)
+    collect(Scene(host, guest, guest.name), tmp_path, redact=redactor.clean)
     assert "eheim" not in (tmp_path / "hypervisor.txt").read_text()
 
 
@@ -281,7 +374,7 @@ def test_the_end_of_a_long_log_begins_with_a_whole_line(tmp_path: Path) -> None:
         return 0, "half of geh\n" + "y" * TAIL, ""
 
     host, guest = place(**{f"tail -c {TAIL} /var/log/xen/xl-win1.log": tail})
-    collect(guest, host, tmp_path, redact=plain)
+    collect(Scene(host, guest, guest.name), tmp_path, redact=plain)
     text = (tmp_path / "xl.txt").read_text()
     assert text.startswith("[pvhck: the end of a longer file]\nyyy")
 
@@ -297,7 +390,7 @@ def test_the_end_of_a_long_setup_log_is_read_in_either_encoding(tmp_path: Path, 
     host, guest = place()
     channel: Any = guest.channel()
     channel.answers["read_file"] = read_file
-    collect(guest, host, tmp_path, redact=plain)
+    collect(Scene(host, guest, guest.name), tmp_path, redact=plain)
     text = (tmp_path / "setupapi.txt").read_text()
     first, *lines = text.splitlines()
     assert first.startswith("[pvhck:")
@@ -310,7 +403,7 @@ def test_a_stand_in_has_no_setup_log(tmp_path: Path) -> None:
     host = make_host(_HOST)
     guest = make_guest(host, _GUEST, guest=GuestKind.STAND_IN)
     channel: Any = guest.channel()
-    assert "setupapi.txt" not in collect(guest, host, tmp_path, redact=plain)
+    assert "setupapi.txt" not in collect(Scene(host, guest, guest.name), tmp_path, redact=plain)
     assert "read_file" not in channel.asked
     assert isinstance(channel, FakeChannel)
 
@@ -318,7 +411,7 @@ def test_a_stand_in_has_no_setup_log(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_written_does_not_end_the_run(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     host, guest = place()
-    assert collect(guest, host, tmp_path / "file", redact=plain) == ()
+    assert collect(Scene(host, guest, guest.name), tmp_path / "file", redact=plain) == ()
 
 
 def test_back_ends_are_found_in_the_recorded_subtree() -> None:
@@ -337,7 +430,7 @@ def test_what_libvirt_told_of_a_guest_is_kept_in_words(tmp_path: Path) -> None:
     shell: Any = host.shell
     libvirt = LibvirtToolstack(shell, XenVersion(4, 17), connect=lambda: port, programs=HostPrograms)
     host._chosen = replace(host.chosen, toolstack=libvirt)
-    collect(guest, host, tmp_path, redact=plain)
+    collect(Scene(host, guest, guest.name), tmp_path, redact=plain)
     assert (tmp_path / "libvirt-events.txt").read_text() == (
         "2023-11-14T22:13:20Z started, detail 0\n1970-01-01T00:00:00Z 99, detail 1\n"
     )
