@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
 import time
@@ -38,7 +39,9 @@ from harness.session.slots import Slot
 from harness.session.state import CONTROLLER
 from harness.session.worker import Seat
 
-__all__ = ["Controller"]
+__all__ = ["Controller", "WorkerFailed"]
+
+_log = logging.getLogger(__name__)
 
 _END_S = 300  # workers tidy up and gather what evidence they can
 
@@ -147,7 +150,9 @@ class Controller:
             WorkerFailed: a worker told of it; pytest-xdist itself would go on, and wait for that worker.
         """
         if excinfo.traceback[-1].name == "worker_internal_error":
-            raise WorkerFailed(_last_line(str(excinfo.value)))
+            told = str(excinfo.value)
+            _log.error("a worker ended by this:\n%s", told)
+            raise WorkerFailed(_last_line(told))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self) -> None:
@@ -264,6 +269,9 @@ class Controller:
 
 
 def _last_line(text: str) -> str:
-    """What a traceback ends in, without the error's class."""
-    last = text.strip().splitlines()[-1].removeprefix("E").strip()
+    """What a traceback ends in, without the error's class.
+
+    pytest-xdist hands it on by ``assert False, text``, which pytest rewrites: its own words come last.
+    """
+    last = text.strip().removesuffix("assert False").strip().splitlines()[-1].removeprefix("E").strip()
     return last.partition(": ")[2] or last
