@@ -30,7 +30,7 @@ from harness.guest.winrm import Endpoint, default_port, identify, peer_fingerpri
 from harness.host.address import GuestPlace, find_address
 from harness.host.domain import DomainSpec
 from harness.host.host import Host
-from harness.host.toolstack.protocol import NoSuchDomain
+from harness.host.toolstack.protocol import DomainInfo, NoSuchDomain
 from harness.host.tunnel import Tunnel
 from harness.lab import GuestTemplate
 from harness.model import GuestKind
@@ -92,6 +92,7 @@ class Guest:
         self.log = ExchangeLog()
         self.address = ""
         self.boot_id = ""
+        self.domids: set[int] = set()  # numbers the domain has had: each of its lives has another
         self._login = login
         self._warn = warn
         self._fingerprint = template.certificate.fingerprint
@@ -123,7 +124,7 @@ class Guest:
         Raises:
             NoSuchDomain: it is not there.
         """
-        found = self.host.toolstack.find(self.name)
+        found = self._find()
         if found is None:
             raise NoSuchDomain(f"host {self.host.name}: there is no domain {self.name}")
         return found.domid
@@ -141,7 +142,7 @@ class Guest:
 
     def start(self, *, paused: bool = False) -> None:
         """Make the domain."""
-        self.host.toolstack.create(self.domain, paused=paused)
+        self.domids.add(self.host.toolstack.create(self.domain, paused=paused).domid)
         if self.state is not GuestState.BROKEN:
             self.state = GuestState.BOOTED
 
@@ -160,7 +161,7 @@ class Guest:
         def probe() -> Done[str] | NotYet:
             nonlocal still_there
             still_there = False
-            domain = self.host.toolstack.find(self.name)
+            domain = self._find()
             if domain is None:
                 return NotYet("the domain is not there")
             if domain.crashed:
@@ -216,7 +217,7 @@ class Guest:
         """Wait until the domain has left the toolstack's list (it is listed while it goes down)."""
 
         def probe() -> Done[None] | NotYet:
-            domain = self.host.toolstack.find(self.name)
+            domain = self._find()
             if domain is None:
                 return Done(None)
             if domain.crashed:
@@ -256,6 +257,13 @@ class Guest:
     def break_(self) -> None:
         """Nothing more is expected of this guest: the next test gets a fresh one."""
         self.state = GuestState.BROKEN
+
+    def _find(self) -> DomainInfo | None:
+        """The domain, if it is there."""
+        found = self.host.toolstack.find(self.name)
+        if found is not None:
+            self.domids.add(found.domid)
+        return found
 
     def _went_off(self) -> None:
         if self.state in {GuestState.DRIVERS, GuestState.VERIFIED}:
@@ -302,7 +310,7 @@ class Guest:
 
         Gives the exception to raise; a host that does not answer raises by itself.
         """
-        domain = self.host.toolstack.find(self.name)
+        domain = self._find()
         if domain is None:
             return GuestCrashed(f"{self.name} is gone from its host though nobody stopped it; {error}")
         if domain.crashed:
@@ -322,7 +330,7 @@ class Guest:
             life = Life(trace=booted) if booted else self._life()
         except NoSuchDomain:
             return GuestCrashed(f"{self.name} is gone from its host: {error}")
-        domain = self.host.toolstack.find(self.name)
+        domain = self._find()
         if domain is None or domain.crashed:  # its WinRM goes down before its domain does
             return GuestCrashed(f"{self.name} crashed; {error}")
         if life.answers:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import re
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import PurePosixPath
@@ -22,7 +22,9 @@ from harness.deadline import Deadline, Done, NotYet, wait_until
 from harness.errors import CommandFailed, InfrastructureError
 from harness.host.ssh import SshShell
 from harness.host.sshchannel import Hold
+from harness.host.strays import Gone, ports_of, processes_of, store_paths_of
 from harness.host.toolstack.protocol import NoSuchDomain, Toolstack
+from harness.host.xenstore import Xenstore
 
 __all__ = [
     "DOMAIN_PREFIX",
@@ -44,18 +46,25 @@ DOMAIN_PREFIX = "pvhck-"
 # Whatever else a person called pvhck-something is none of ours, and is let be.
 _OURS = re.compile(rf"{DOMAIN_PREFIX}(?P<run>[A-Za-z0-9][A-Za-z0-9-]*)-(?P<number>\d+)")
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
+_DEVICES = "/sys/class/net"
+_ROUNDS = 2  # what stays of a domain is seen when the domain itself is gone
 _LOCK_WAIT_S = 10  # others look at the lock now and then, and hold it while they look
 
 
 @dataclass(frozen=True, order=True)
 class Leftover:
-    """Something of a run on a host: a domain, a file or a loop device."""
+    """Something of a run on a host: a domain, a file, a loop device, or a stray of a domain that is gone."""
 
     kind: str
     name: str
 
     def __str__(self) -> str:
         return f"{self.kind} {self.name}"
+
+    @property
+    def passing(self) -> bool:
+        """Whether it may still go by itself: what a toolstack takes away after the domain itself."""
+        return self.kind in {"process", "xenstore path", "network device", "loop device"}
 
 
 class RunState(StrEnum):
@@ -145,17 +154,38 @@ class RunArea:
         )
 
 
-def leftovers(shell: SshShell, toolstack: Toolstack, run_id: str) -> tuple[Leftover, ...]:
-    """All that carries a run's id on the host now, sorted; the lock is not counted."""
+def leftovers(
+    shell: SshShell, toolstack: Toolstack, run_id: str, domids: Collection[int] = ()
+) -> tuple[Leftover, ...]:
+    """All that is a run's on the host now, sorted; the lock is not counted.
+
+    ``domids`` are numbers its domains have or had: by them strays are known that carry no name.
+    """
     folder = str(_runs(shell) / run_id)
-    found = [
-        Leftover("domain", domain.name) for domain in toolstack.domains() if run_of(domain.name) == run_id
-    ]
+    domains = toolstack.domains()
+    found = [Leftover("domain", domain.name) for domain in domains if run_of(domain.name) == run_id]
     files = shell.run(["find", folder, "-type", "f"], repeatable=True).stdout
     found += [Leftover("file", path) for path in _guest_files(files, folder)]
     loops = shell.run(["losetup", "-a"], repeatable=True).stdout.splitlines()
     found += [Leftover("loop device", line.partition(":")[0]) for line in loops if f"{folder}/" in line]
-    return tuple(sorted(found))
+    gone = Gone(
+        ours=lambda name: run_of(name) == run_id,
+        names=_OURS,
+        listed=frozenset(domain.name for domain in domains),
+        domids=frozenset(domids) - {domain.domid for domain in domains},
+    )
+    return tuple(sorted((*found, *_strays(shell, gone))))
+
+
+def _strays(shell: SshShell, gone: Gone) -> Iterator[Leftover]:
+    processes = shell.check(["ps", "-e", "-o", "pid=", "-o", "args="], repeatable=True)
+    for pid, words in processes_of(gone, processes):
+        yield Leftover("process", f"{pid} ({words})")
+    for path in store_paths_of(gone, Xenstore(shell).tree("/")):
+        yield Leftover("xenstore path", path)
+    devices = shell.run(["ls", "-1", _DEVICES], repeatable=True).stdout.splitlines()
+    for device in ports_of(gone, devices):
+        yield Leftover("network device", device)
 
 
 def sweep(shell: SshShell, toolstack: Toolstack, report: Callable[[str], None]) -> int:
@@ -176,26 +206,39 @@ def run_states(shell: SshShell, toolstack: Toolstack) -> Mapping[str, RunState]:
 
 def remove_leftover(shell: SshShell, toolstack: Toolstack, leftover: Leftover) -> None:
     """Take one thing away; what is already gone is no error."""
-    if leftover.kind == "domain":
-        with contextlib.suppress(NoSuchDomain):
-            toolstack.destroy(leftover.name)
-    elif leftover.kind == "loop device":
-        shell.run(["losetup", "-d", leftover.name])
-    else:
-        shell.check(["rm", "-f", leftover.name])
+    match leftover.kind:
+        case "domain":
+            with contextlib.suppress(NoSuchDomain):
+                toolstack.destroy(leftover.name)
+        case "loop device":
+            shell.run(["losetup", "-d", leftover.name])
+        case "process":
+            shell.run(["kill", leftover.name.partition(" ")[0]])
+        case "xenstore path":
+            shell.run(["xenstore-rm", leftover.name])
+        case "network device":
+            shell.run(["ip", "link", "delete", leftover.name])
+        case _:
+            shell.check(["rm", "-f", leftover.name])
 
 
 def remove_leftovers(shell: SshShell, toolstack: Toolstack, run_id: str) -> None:
     """Take away all that carries a run's id; its folder stays, with its lock."""
-    for leftover in leftovers(shell, toolstack, run_id):
-        remove_leftover(shell, toolstack, leftover)
+    for _ in range(_ROUNDS):
+        for leftover in (found := leftovers(shell, toolstack, run_id)):
+            remove_leftover(shell, toolstack, leftover)
+        if not found:
+            return
 
 
 def remove_run(shell: SshShell, toolstack: Toolstack, run_id: str, report: Callable[[str], None]) -> None:
     """Take away all of a run whose process is gone, its folder too; a line for each thing."""
-    for leftover in leftovers(shell, toolstack, run_id):
-        report(f"{shell.spec.name}: removing {leftover}")
-        remove_leftover(shell, toolstack, leftover)
+    for _ in range(_ROUNDS):
+        for leftover in (found := leftovers(shell, toolstack, run_id)):
+            report(f"{shell.spec.name}: removing {leftover}")
+            remove_leftover(shell, toolstack, leftover)
+        if not found:
+            break
     shell.check(["rm", "-rf", str(_runs(shell) / run_id)])
 
 

@@ -61,6 +61,7 @@ class GuestKeeper:
     _lost: dict[str, Guest] = field(default_factory=dict)
     _failed: dict[str, GuestError] = field(default_factory=dict)
     _number: int = 0
+    _domids: set[int] = field(default_factory=set)  # of guests that were removed
 
     def installed(self, template: GuestTemplate) -> Guest:
         """A guest with the drivers installed, whether or not they work: the kept one, else a fresh one.
@@ -130,8 +131,13 @@ class GuestKeeper:
         """Names of the guests that are kept now."""
         return tuple(guest.name for guest in self._all())
 
+    def domids(self) -> frozenset[int]:
+        """Numbers that domains of these guests have had, as far as they were seen."""
+        return frozenset(self._domids).union(*(guest.domids for guest in self._all()))
+
     def remove(self, guest: Guest) -> None:
         """Take a guest away."""
+        self._domids |= guest.domids
         self._kept = {name: entry for name, entry in self._kept.items() if entry[0] is not guest}
         self._spoilt = [spoilt for spoilt in self._spoilt if spoilt is not guest]
         remove_guest(guest, self.area)

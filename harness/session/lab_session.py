@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
+from harness.deadline import Deadline, Done, NotYet, WaitTimedOut, wait_until
 from harness.errors import HarnessError
 from harness.guest.guest import Guest, Login
 from harness.guest.provision import login_of
@@ -27,6 +28,7 @@ from harness.session.options import RunOptions
 __all__ = ["AsTheyAre", "LabSession", "LeasedHost"]
 
 _KEPT_HOURS = 24
+_SETTLE_S = 10  # libxl waits as long for a back end to close (LIBXL_DESTROY_TIMEOUT, libxl_internal.h)
 
 
 class AsTheyAre:
@@ -58,14 +60,39 @@ class LeasedHost:
     stack: contextlib.ExitStack
 
     def take_leaked(self) -> tuple[Leftover, ...]:
-        """What carries this run's id on the host and belongs to none of its guests; it is taken away."""
-        shell, toolstack = self.host.shell, self.host.toolstack
-        known = self.keeper.live()
-        found = leftovers(shell, toolstack, self.area.run_id)
-        leaked = tuple(item for item in found if not any(name in item.name for name in known))
+        """What is this run's on the host and belongs to none of its guests; it is taken away."""
+        leaked = self._leaked()
+        if any(item.passing for item in leaked):
+            leaked = self._settled()
         for item in leaked:
-            remove_leftover(shell, toolstack, item)
+            remove_leftover(self.host.shell, self.host.toolstack, item)
         return leaked
+
+    def clear(self) -> tuple[Leftover, ...]:
+        """Take all guests away; gives what stayed of their domains, and is taken away, too."""
+        self.keeper.close()
+        strays = tuple(item for item in self.take_leaked() if item.passing)
+        remove_leftovers(self.host.shell, self.host.toolstack, self.area.run_id)
+        return strays
+
+    def _leaked(self) -> tuple[Leftover, ...]:
+        known, domids = self.keeper.live(), self.keeper.domids()
+        found = leftovers(self.host.shell, self.host.toolstack, self.area.run_id, domids)
+        return tuple(item for item in found if not any(name in item.name for name in known))
+
+    def _settled(self) -> tuple[Leftover, ...]:
+        """What is leaked when the toolstack has had the time to take away what it takes away last."""
+
+        def probe() -> Done[tuple[Leftover, ...]] | NotYet:
+            left = self._leaked()
+            passing = [str(item) for item in left if item.passing]
+            return NotYet(", ".join(passing)) if passing else Done(left)
+
+        deadline = Deadline.after(_SETTLE_S * self.host.spec.time_factor)
+        try:
+            return wait_until(probe, subject="what is left of domains that are gone goes", deadline=deadline)
+        except WaitTimedOut:
+            return self._leaked()
 
 
 @dataclass
@@ -150,7 +177,8 @@ class LabSession:
                     leased.area.keep(_KEPT_HOURS)
                     kept += [f"{guest.name} on {leased.host.name}" for guest in leased.keeper.forget()]
                 else:
-                    _clear(leased)
+                    for item in leased.clear():
+                        self.warn(f"host {leased.host.name}: left behind at the end: {item}")
                     leased.stack.close()
             except HarnessError as error:
                 self.warn(f"could not tidy up host {leased.host.name}: {error}; `pvhck lab sweep` will")
@@ -216,8 +244,3 @@ class LabSession:
 
     def _login(self, template: GuestTemplate) -> Login:
         return login_of(template, self.passwords, self.reveal)
-
-
-def _clear(leased: LeasedHost) -> None:
-    leased.keeper.close()
-    remove_leftovers(leased.host.shell, leased.host.toolstack, leased.area.run_id)

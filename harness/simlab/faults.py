@@ -32,6 +32,7 @@ class FaultKind(StrEnum):
     DISK_FULL = "disk-full"
     NO_MEMORY = "no-memory"
     HOST_OOPS = "host-oops"
+    LEAKS = "leaks"
     CLONE_FAILS = "clone-fails"
     BOOT_HANGS = "boot-hangs"
     WINRM_401 = "winrm-401"
@@ -83,6 +84,9 @@ FAULT_TABLE: dict[FaultKind, _Entry] = {
     FaultKind.COMMAND_HANG: _Entry(_HOST, "This xl command never ends", _XL, "create"),
     FaultKind.DISK_FULL: _Entry(_HOST, "Nothing more can be written below the storage path"),
     FaultKind.HOST_OOPS: _Entry(_HOST, "Dom0's kernel stumbles over the first domain and says so in its log"),
+    FaultKind.LEAKS: _Entry(
+        _HOST, "This stays of a domain that is gone", "process, store, device or loop", "process"
+    ),
     FaultKind.NO_MEMORY: _Entry(_HOST, "Xen has no memory for another domain"),
     FaultKind.CLONE_FAILS: _Entry(_HOST, "qemu-img create and cp fail with an input/output error"),
     FaultKind.BOOT_HANGS: _Entry(

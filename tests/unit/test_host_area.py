@@ -245,6 +245,28 @@ def test_leftovers_are_domains_files_and_loop_devices_of_the_run_alone(host):
     )
 
 
+def test_strays_of_domains_that_are_gone_are_leftovers_and_are_taken_away(host):
+    shell, server = host
+    name = domain_name(RUN, 1)
+    server.machine.program("ps", f"echo '99999999 /usr/bin/qemu-system-i386 -name {name}'")
+    server.machine.program("xenstore-ls", "echo '/libxl/7/device = \"\"'")
+    server.machine.program("xenstore-rm", 'echo "$*" >>"$PWD/removed"')
+    server.machine.program("ls", "echo vif7.0")
+    server.machine.program("ip", 'echo "$*" >>"$PWD/removed"')
+
+    found = leftovers(shell, Domains(), RUN, {7})
+    for leftover in found:
+        remove_leftover(shell, Domains(), leftover)
+
+    assert found == (
+        Leftover("network device", "vif7.0"),
+        Leftover("process", f"99999999 (qemu-system-i386 of {name})"),
+        Leftover("xenstore path", "/libxl/7"),
+    )
+    assert (server.machine.root / "removed").read_text() == "link delete vif7.0\n/libxl/7\n"
+    assert {item.name for item in leftovers(shell, Domains(name), RUN)} == {name}, "it is there: no strays"
+
+
 def test_removing_what_is_already_gone_is_no_error(host):
     shell, server = host
     toolstack = Domains()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from harness.simlab.host.strays import DEVICES
 from harness.simlab.shell.process import Command, CommandError, Process
 
 __all__ = ["COMMANDS"]
@@ -17,6 +18,11 @@ def _ip(process: Process) -> int:
                 # one that is gone stays known for a while, as STALE
                 state = "REACHABLE" if address in alive else "STALE"
                 process.out(f"{address} dev {bridge} lladdr {mac} {state}\n")
+            return 0
+        case ["link", "delete", name]:
+            if not process.host.files.exists(f"{DEVICES}/{name}"):
+                raise CommandError(f'Cannot find device "{name}"\n')
+            process.host.files.remove_tree(f"{DEVICES}/{name}")
             return 0
         case ["link" | "l" | "addr" | "address" | "a", *rest]:
             return _links(process, [word for word in rest if word not in {"show", "list", "dev"}])

@@ -174,12 +174,13 @@ def _dmesg(process: Process) -> int:
 
 
 def _ps(process: Process) -> int:
+    options = read_options(process, "aAeflo:wx")
     rows = [(1, "/sbin/init"), (400, "/usr/sbin/oxenstored"), (410, "/usr/sbin/xenconsoled --log=all")]
-    for domain in process.host.hypervisor.domains():
-        pid = int(process.host.store.get(f"{domain.root}/image/device-model-pid") or 0)
-        model = f"/usr/libexec/xen-qemu-system-i386 -xen-domid {domain.domid} -name {domain.name}"
-        rows.append((pid, model))
+    rows += process.host.strays.processes()
     rows += [(other.pid, " ".join(other.argv)) for other in process.session.table.items()]
+    if "-o" in options.values:  # only the layout of pid= and args= is played
+        process.out("".join(f"{pid:7} {words}\n" for pid, words in rows))
+        return 0
     process.out("    PID TTY          TIME CMD\n")
     process.out("".join(f"{pid:7} ?        00:00:00 {words}\n" for pid, words in rows))
     return 0
@@ -191,6 +192,8 @@ def _kill(process: Process) -> int:
         if word.startswith("-"):
             continue
         victim = process.session.table.find(int(word)) if word.isdigit() else None
+        if victim is None and word.isdigit() and process.host.strays.kill(int(word)):
+            continue
         if victim is None:
             process.err("sh: 1: kill: No such process\n")
             rc = 1

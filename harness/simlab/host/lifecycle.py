@@ -223,6 +223,7 @@ class Lifecycle:
             version=host.version,
         )
         host.hypervisor.add(domain)
+        host.strays.begin(domain, facts.model_pid)
         nodes = xend_domain_nodes if host.xend else domain_nodes
         for path, value, permissions in nodes(facts):
             host.store.put(path, value, permissions)
@@ -270,9 +271,13 @@ class Lifecycle:
         unserve = self._backends.pop(domain.domid, None)
         if unserve is not None:
             unserve()
-        for disk in tuple(domain.disks.values()):
-            host.loops.detach(disk.loop)
-        for kind in host.store.children(BACKENDS):
+        host.strays.end(int(host.store.get(f"{domain.root}/image/device-model-pid") or 0))
+        if not host.strays.forgets("loop"):
+            for disk in tuple(domain.disks.values()):
+                host.loops.detach(disk.loop)
+        for nic in tuple(domain.nics.values()):
+            host.strays.unplugged(domain.domid, nic.index)
+        for kind in () if host.strays.forgets("store") else host.store.children(BACKENDS):
             if host.store.exists(f"{BACKENDS}/{kind}/{domain.domid}"):
                 host.store.remove(f"{BACKENDS}/{kind}/{domain.domid}")
         notes = () if host.xend else (f"/libxl/{domain.domid}",)

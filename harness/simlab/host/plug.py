@@ -83,12 +83,14 @@ class Plug:
         )
         for path, value, permissions in nodes:
             self._host.store.put(path, value, permissions)
+        self._host.strays.plugged(domain.domid, index)
         return nic
 
     def drop_nic(self, domain: Domain, nic: DomainNic) -> None:
         """Take an interface away for good."""
         with self._host.hypervisor.lock:
             domain.nics.pop(nic.index, None)
+        self._host.strays.unplugged(domain.domid, nic.index)
         self._forget(nic.paths)
 
     # -- both

@@ -23,6 +23,7 @@ from harness.simlab.host.loops import Loops
 from harness.simlab.host.plug import Plug
 from harness.simlab.host.ports import Ports
 from harness.simlab.host.store import Store
+from harness.simlab.host.strays import Strays
 from harness.simlab.host.xend_layout import XEND_LOG
 from harness.simlab.machine import SimulatedGuest
 from harness.simlab.xl.config import DomainConfig
@@ -70,6 +71,7 @@ class SimHost:
         banner = f"Xen version {self.version} (pvhck simulated lab)"
         self.hypervisor = Hypervisor(spec.memory_mib, banner, starved=FaultKind.NO_MEMORY in self.faults)
         self.loops = Loops()
+        self.strays = Strays(self.files, self.faults)
         self.ports = Ports()
         self.leases = Leases(parts.network, self.files, self._has_mac)
         self.plug = Plug(self)
