@@ -8,6 +8,7 @@ from typing import Literal
 
 from harness.guest.crash import CrashWatch
 from harness.guest.guest import Guest
+from harness.host.figures import HostFigures
 from harness.host.host import Host
 from harness.model import Measurement, Outcome
 from harness.session.lab_session import LeasedHost
@@ -28,6 +29,7 @@ class Attempt:
     leased: LeasedHost | None = None
     guest: Guest | None = None
     watch: CrashWatch | None = None
+    figures: HostFigures | None = None  # of the host before a test that has it alone
     store_before: str = ""  # what xenstore had of the guest when the test got it
     judgement: Judgement = PASSED
     measurements: list[Measurement] = field(default_factory=list)

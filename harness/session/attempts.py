@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator, Iterator
 import pytest
 
 from harness.errors import GuestCrashed, GuestHung, InfrastructureError
+from harness.host.figures import differences, read_figures
 from harness.model import FailureKind, Outcome
 from harness.session.attempt import Attempt
 from harness.session.journal import Journal
@@ -99,7 +100,9 @@ def _look_for_leftovers(attempt: Attempt) -> None:
     if leased is None:
         return
     try:
-        left = leased.take_leaked()
+        left: tuple[object, ...] = leased.take_leaked()
+        if attempt.figures is not None:
+            left += differences(attempt.figures, read_figures(leased.host))
     except InfrastructureError as error:
         attempt.add(Judgement(Outcome.BROKEN, reason=str(error)))
         return

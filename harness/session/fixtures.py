@@ -12,6 +12,7 @@ from harness.errors import InfrastructureError
 from harness.evidence import Scene, store_of
 from harness.guest.crash import CrashWatch
 from harness.guest.guest import Guest
+from harness.host.figures import read_figures
 from harness.host.host import Host
 from harness.lab import GuestTemplate
 from harness.lab.profile import (
@@ -80,6 +81,8 @@ def _leased(
     chosen = pv_lab.choose(able, _attempt.avoid)
     _attempt.host = pv_lab.host(chosen)
     _attempt.leased = pv_lab.lease(chosen)
+    if request.node.get_closest_marker("pv_exclusive"):
+        _attempt.figures = read_figures(_attempt.host)
     return _attempt.leased
 
 

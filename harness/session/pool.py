@@ -13,6 +13,7 @@ from typing import Self
 from harness.deadline import Deadline, Done, NotYet, WaitTimedOut, wait_until
 from harness.errors import HarnessError, HostBusy
 from harness.host.area import RunState, run_states, sweep
+from harness.host.figures import HostFigures, differences, read_figures
 from harness.host.health import Health, health_of, look_at, note_health
 from harness.host.host import Host
 from harness.host.layers import LayerStore
@@ -28,18 +29,19 @@ _TIDY_S = 60
 
 @dataclass(frozen=True)
 class _Had:
-    """A host that is ours, and what its logs held when it became so."""
+    """A host that is ours, and how it was when it became so."""
 
     host: Host
     lease: HostLease
     logs: HostLogs
+    figures: HostFigures
 
 
 @dataclass
 class HostPool:
     """Use it as a context: leaving it gives all hosts back. ``wait_s`` is for all of them together.
 
-    What the logs of a host came to hold meanwhile, and should not, is a warning.
+    What the logs of a host came to hold meanwhile, and should not, is a warning, and so is what leaked.
     """
 
     holder: Holder
@@ -57,8 +59,8 @@ class HostPool:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="scan-logs") as threads:
-            list(threads.map(self._scan_logs, self._had.values()))
+        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="look-back") as threads:
+            list(threads.map(self._look_back, self._had.values()))
         self._held.close()
         self._had.clear()
 
@@ -101,7 +103,7 @@ class HostPool:
         if name in self._had:
             note_health(self._had[name].host.spec, health, reason)
 
-    def _scan_logs(self, had: _Had) -> None:
+    def _look_back(self, had: _Had) -> None:
         host = had.host
         if had.lease.lost:
             return
@@ -110,6 +112,8 @@ class HostPool:
             for finding in scan(had.logs, read_logs(host), nested=host.nested):
                 if not finding.known:
                     self.warn(f"host {host.name}: {finding}")
+            for leaked in differences(had.figures, read_figures(host)):
+                self.warn(f"host {host.name}: leaked in this run: {leaked}")
 
     def _own_free(self, host: Host) -> None:
         self._own(host, self._leased(host))
@@ -118,7 +122,7 @@ class HostPool:
         """A leased host is ours when it is ready; one that is not is given back."""
         with contextlib.ExitStack() as stack:
             stack.push(lease)
-            had = _Had(host, lease, self._ready(host))
+            had = _Had(host, lease, self._ready(host), read_figures(host))
             with self._lock:
                 self._held.push(stack.pop_all())
                 self._had[host.name] = had

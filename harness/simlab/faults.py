@@ -85,7 +85,10 @@ FAULT_TABLE: dict[FaultKind, _Entry] = {
     FaultKind.DISK_FULL: _Entry(_HOST, "Nothing more can be written below the storage path"),
     FaultKind.HOST_OOPS: _Entry(_HOST, "Dom0's kernel stumbles over the first domain and says so in its log"),
     FaultKind.LEAKS: _Entry(
-        _HOST, "This stays of a domain that is gone", "process, store, device or loop", "process"
+        _HOST,
+        "This stays of a domain that is gone",
+        "process, store, device, loop, memory or file",
+        "process",
     ),
     FaultKind.NO_MEMORY: _Entry(_HOST, "Xen has no memory for another domain"),
     FaultKind.CLONE_FAILS: _Entry(_HOST, "qemu-img create and cp fail with an input/output error"),

@@ -192,7 +192,7 @@ HOST_PAIRS = (
 # Faults that the harness is to get over: the same scenario passes.
 SURVIVED = ("shell-lost",)
 
-# Faults of hosts that are seen at the end of a test or of the run: tests/sim/test_run_warnings.py, test_run_leaks.py.
+# Faults of hosts that are seen at the end of a test or of the run: test_run_warnings.py, test_run_leaks.py.
 WARNED = ("host-oops", "leaks")
 
 NEVER_SHOWN = {

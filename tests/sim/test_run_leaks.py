@@ -64,6 +64,21 @@ def test_a_file_that_a_test_leaves_fails_it_and_is_gone_for_the_next(tmp_path: P
     assert second[0] is Outcome.PASSED
 
 
+@pytest.mark.parametrize(
+    ("what", "words"), [("memory", "64 MiB of memory that no domain has"), ("file", "file /var/core/1.core")]
+)
+def test_what_leaks_without_a_name_fails_a_test_that_has_its_host_alone(
+    tmp_path: Path, what: str, words: str
+) -> None:
+    alone = "from harness.scenario import exclusive\n\n@exclusive\ndef test_it(bare_guest):\n    pass\n"
+    said = run_scenarios(tmp_path, alone, faults=f"leaks:{what}")
+    results = load_results(tmp_path / "reports" / "latest")
+
+    (test,) = results.tests
+    assert (test.outcome, test.reason) == (Outcome.FAILED, f"left behind on the host: {words}"), said.stdout
+    assert f"host sim: leaked in this run: {words}" in results.run.warnings
+
+
 def test_what_stays_of_a_guest_that_served_to_the_end_is_a_warning(tmp_path: Path) -> None:
     said = run_scenarios(tmp_path, "def test_it(guest):\n    pass\n", faults="leaks:device")
     results = load_results(tmp_path / "reports" / "latest")

@@ -8,6 +8,7 @@ from typing import Any, Self
 import pytest
 
 from harness.errors import HostBusy, InfrastructureError
+from harness.host.figures import HostFigures
 from harness.host.health import Health, HealthNote
 from harness.host.lease import holder_now
 from harness.host.logscan import HostLogs
@@ -41,6 +42,9 @@ def pool(monkeypatch: pytest.MonkeyPatch) -> HostPool:
     monkeypatch.setattr(pool_module, "HostLease", Lease)
     monkeypatch.setattr(Lease, "given_back", 0)
     monkeypatch.setattr(HostPool, "_ready", lambda *_: HostLogs())
+    monkeypatch.setattr(
+        pool_module, "read_figures", lambda _: HostFigures(frozenset(), 0, 0, None, frozenset())
+    )
     monkeypatch.setattr(pool_module, "health_of", _healths)
     return HostPool(holder_now("run-1"), 0, print, print)
 

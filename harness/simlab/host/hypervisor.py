@@ -35,6 +35,7 @@ class Hypervisor:
         self._next = 1
         self._log: deque[str] = deque([banner], maxlen=_LOG_LINES)
         self._dom0_cpu_s = 30.0
+        self._lost_kib = 0
 
     @property
     def total_kib(self) -> int:
@@ -45,7 +46,7 @@ class Hypervisor:
     def free_kib(self) -> int:
         """Memory that no domain has."""
         with self.lock:
-            free = self._budget - sum(domain.memory for domain in self._domains.values())
+            free = self._budget - self._lost_kib - sum(domain.memory for domain in self._domains.values())
         return min(free, _STARVED_KIB) if self._starved else free
 
     def new_domid(self) -> int:
@@ -86,6 +87,11 @@ class Hypervisor:
             if word.isdigit():
                 return self._domains.get(int(word))
             return next((domain for domain in self._domains.values() if domain.name == word), None)
+
+    def lose(self, kib: int) -> None:
+        """Memory is nobody's from now on."""
+        with self.lock:
+            self._lost_kib += kib
 
     def log(self, line: str) -> None:
         """A line for ``xl dmesg``."""

@@ -34,6 +34,7 @@ _ACTION_KEYS = {
     StopReason.CRASH: ("on_crash", "destroy"),
 }  # xl.cfg(5)
 _MINIMUM_RESTART_S = 60  # XendConstants.py
+_LOST_KIB = 64 * 1024  # of a domain, where the switch ``leaks`` has memory stay
 _FUDGE_KIB = 1024  # libxl_internal.h: a domain that starts ballooned has its target a MiB lower
 
 
@@ -272,9 +273,9 @@ class Lifecycle:
         if unserve is not None:
             unserve()
         host.strays.end(int(host.store.get(f"{domain.root}/image/device-model-pid") or 0))
-        if not host.strays.forgets("loop"):
-            for disk in tuple(domain.disks.values()):
-                host.loops.detach(disk.loop)
+        self._leak(domain)
+        for disk in () if host.strays.forgets("loop") else tuple(domain.disks.values()):
+            host.loops.detach(disk.loop)
         for nic in tuple(domain.nics.values()):
             host.strays.unplugged(domain.domid, nic.index)
         for kind in () if host.strays.forgets("store") else host.store.children(BACKENDS):
@@ -287,6 +288,13 @@ class Lifecycle:
         # a guess at all that QEMU has to say
         host.files.append(_model_log(domain), "xen-qemu-system-i386: terminating on signal 1 (xl)\n")
         return True
+
+    def _leak(self, domain: Domain) -> None:
+        """What the switch ``leaks`` has stay that carries no name."""
+        if self._host.strays.forgets("memory"):
+            self._host.hypervisor.lose(_LOST_KIB)
+        if self._host.strays.forgets("file"):
+            self._host.files.write(f"/var/core/{domain.domid}.core", "")
 
     def _log(self, domain: Domain, line: str) -> None:
         log = XEND_LOG if self._host.xend else f"/var/log/xen/xl-{domain.name}.log"
