@@ -43,6 +43,7 @@ __all__ = [
     "GuestAuthFailed",
     "GuestCrashed",
     "GuestError",
+    "GuestGone",
     "GuestHung",
     "GuestUnreachable",
     "HarnessError",
@@ -130,6 +131,10 @@ class GuestError(HarnessError):
 
 class GuestCrashed(GuestError):
     """The guest crashed: bugcheck, panic or triple fault."""
+
+
+class GuestGone(GuestCrashed):
+    """Its domain is not there any more, or is another one: it went, and nobody asked it to."""
 
 
 class GuestHung(GuestError):

@@ -12,7 +12,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.deadline import Deadline
-from harness.errors import ChannelError, HarnessError, HostAuthFailed, HostKeyProblem, HostUnreachable
+from harness.errors import (
+    ChannelError,
+    CommandTimedOut,
+    HarnessError,
+    HostAuthFailed,
+    HostKeyProblem,
+    HostUnreachable,
+)
 from harness.evidence.collector import TEXT_LIMIT, Collector, Put, Scene, Side
 from harness.evidence.guest_side import CHANNEL_COLLECTOR, GUEST_COLLECTORS
 from harness.evidence.host_side import HOST_COLLECTORS
@@ -25,6 +32,7 @@ _log = logging.getLogger(__name__)
 COLLECTORS: tuple[Collector, ...] = (CHANNEL_COLLECTOR, *HOST_COLLECTORS, *GUEST_COLLECTORS)
 
 _ALL_S = 240  # for everything together, before the host's time factor
+_SIGN_S = 5  # for a host to do what takes no time
 _AT_ONCE = 4  # collectors that ask a host: half of what an SSH connection carries
 _NOTES = "notes.txt"
 _NAME = re.compile(r"[a-z0-9][a-z0-9.-]*")
@@ -95,8 +103,17 @@ class _Search:
         except Exception as error:  # noqa: BLE001  # whatever it is, the others are still to be asked
             _log.debug("evidence: %s", collector.name, exc_info=True)
             self.shelf.note(f"{collector.name}: {type(error).__name__}: {error}")
-            if isinstance(error, _GONE[collector.side]):
+            late = collector.side is Side.HOST and isinstance(error, (CommandTimedOut, TimeoutError))
+            if isinstance(error, _GONE[collector.side]) or (late and self._host_is_silent()):
                 self.silent.setdefault(collector.side, f"{type(error).__name__} above")
+
+    def _host_is_silent(self) -> bool:
+        """Whether a host that was late does nothing at all: then it is not waited for again and again."""
+        try:
+            self.scene.run(["true"], Deadline.after(_SIGN_S * self.scene.host.spec.time_factor))
+        except HarnessError:
+            return True
+        return False
 
     def start(self, collectors: Iterable[Collector]) -> tuple[threading.Thread, ...]:
         """Have threads ask them in their order; each thread ends, since none of its collectors lasts."""

@@ -17,6 +17,7 @@ from harness.errors import (
     GuestAuthFailed,
     GuestCrashed,
     GuestError,
+    GuestGone,
     GuestHung,
     GuestUnreachable,
     HarnessError,
@@ -99,6 +100,7 @@ class Guest:
         self._tunnel: Tunnel | None = None
         self._channel: WinRmChannel | None = None
         self._answered = False
+        self._domid = 0  # of the life that was last waited for
 
     # -- what it is
 
@@ -166,6 +168,7 @@ class Guest:
                 return NotYet("the domain is not there")
             if domain.crashed:
                 raise GuestCrashed(f"{self.name} crashed while it booted")
+            self._domid = domain.domid
             try:
                 boot = self._look()
             except GuestAuthFailed as error:
@@ -312,9 +315,13 @@ class Guest:
         """
         domain = self._find()
         if domain is None:
-            return GuestCrashed(f"{self.name} is gone from its host though nobody stopped it; {error}")
+            return GuestGone(f"{self.name} is gone from its host though nobody stopped it; {error}")
         if domain.crashed:
             return GuestCrashed(f"{self.name} crashed; {error}")
+        if self._answered and self._domid not in {0, domain.domid}:
+            # Windows without XENBUS restarts after a bugcheck: its domain never is in state c
+            was = f"its domain {self._domid} is now {domain.domid}"
+            return GuestGone(f"{self.name} restarted though nobody asked it to: {was}; {error}")
         if isinstance(error, GuestAuthFailed):
             return InfrastructureError(f"{self.name} does not let us in: {error}")
         if not self._answered:
@@ -329,7 +336,7 @@ class Guest:
             booted = sign_of_a_boot(self.host, self.domain) if booting else ""
             life = Life(trace=booted) if booted else self._life()
         except NoSuchDomain:
-            return GuestCrashed(f"{self.name} is gone from its host: {error}")
+            return GuestGone(f"{self.name} is gone from its host: {error}")
         domain = self._find()
         if domain is None or domain.crashed:  # its WinRM goes down before its domain does
             return GuestCrashed(f"{self.name} crashed; {error}")

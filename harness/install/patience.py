@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from harness.deadline import Deadline, Done, NotYet, WaitTimedOut, wait_until
-from harness.errors import GuestCrashed, GuestError, GuestHung, OperationFailed
+from harness.errors import GuestCrashed, GuestError, GuestGone, GuestHung, OperationFailed
 from harness.guest.guest import Guest
 from harness.install.outcome import StepTime
 from harness.operations import JobStarted, JobStatus
@@ -127,6 +127,8 @@ def reboot_guest(guest: Guest, *, boot_s: float, why: str) -> None:
     old = guest.operations.boot_id().boot_id
     try:
         guest.operations.restart()
+    except GuestGone:
+        pass  # its answer got lost, and it is between two lives of its domain, or in the next
     except GuestError as error:
         if not _may_come_back(error):
             raise

@@ -1,18 +1,21 @@
 """Fault switches: what a simulated host or guest can be told to do wrong.
 
 A switch is written in ``hosts.ini`` as ``NAME`` or ``NAME:WORD``, for example
-``winrm-401`` or ``device-code-10:xenvif``.
+``winrm-401`` or ``device-code-10:xenvif``; ``NAME@STAGE`` is on from that stage of a run on
+(``harness.simlab.stages``), for example ``winrm-drop@install`` or ``ssh-drop:list@scenario``.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import threading
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
 from harness.errors import ConfigurationError
 from harness.model import DriverName
+from harness.simlab.stages import Stage
 
 __all__ = ["FAULT_TABLE", "Fault", "FaultKind", "FaultScope", "Faults", "parse_faults"]
 
@@ -33,6 +36,12 @@ class FaultKind(StrEnum):
     NO_MEMORY = "no-memory"
     HOST_OOPS = "host-oops"
     LEAKS = "leaks"
+    COMMAND_FAILS = "command-fails"
+    SSHD_STOPPED = "sshd-stopped"
+    HOST_SILENT = "host-silent"
+    POWER_CUT = "power-cut"
+    DOMAIN_DESTROYED = "domain-destroyed"
+    DOMAIN_PAUSED = "domain-paused"
     CLONE_FAILS = "clone-fails"
     BOOT_HANGS = "boot-hangs"
     WINRM_401 = "winrm-401"
@@ -64,6 +73,10 @@ class FaultKind(StrEnum):
     WATCH_NOISY = "watch-noisy"
     COUNTERS_STUCK = "counters-stuck"
     LOG_CLEAN = "log-clean"
+    BUGCHECK = "bugcheck"
+    NETWORK_CUT = "network-cut"
+    RESTARTS = "restarts"
+    POWERS_OFF = "powers-off"
 
 
 @dataclass(frozen=True)
@@ -84,6 +97,12 @@ FAULT_TABLE: dict[FaultKind, _Entry] = {
     FaultKind.COMMAND_HANG: _Entry(_HOST, "This xl command never ends", _XL, "create"),
     FaultKind.DISK_FULL: _Entry(_HOST, "Nothing more can be written below the storage path"),
     FaultKind.HOST_OOPS: _Entry(_HOST, "Dom0's kernel stumbles over the first domain and says so in its log"),
+    FaultKind.COMMAND_FAILS: _Entry(_HOST, "This xl command says that it failed", _XL, "create"),
+    FaultKind.SSHD_STOPPED: _Entry(_HOST, "SSH connections break, and new ones are closed at once"),
+    FaultKind.HOST_SILENT: _Entry(_HOST, "Nothing is answered any more, and no connection breaks"),
+    FaultKind.POWER_CUT: _Entry(_HOST, "The host is gone, with all that ran on it"),
+    FaultKind.DOMAIN_DESTROYED: _Entry(_HOST, "Somebody destroys the domains that are there"),
+    FaultKind.DOMAIN_PAUSED: _Entry(_HOST, "Somebody pauses the domains that are there"),
     FaultKind.LEAKS: _Entry(
         _HOST,
         "This stays of a domain that is gone",
@@ -140,33 +159,70 @@ FAULT_TABLE: dict[FaultKind, _Entry] = {
     FaultKind.WATCH_NOISY: _Entry(_GUEST, "The guest's watches on xenstore fire when nothing has changed"),
     FaultKind.COUNTERS_STUCK: _Entry(_GUEST, "The adapters' counters stand still"),
     FaultKind.LOG_CLEAN: _Entry(_GUEST, "The guest's log tells of clean stops only"),
+    FaultKind.BUGCHECK: _Entry(_GUEST, "The guest ends in a bugcheck, once"),
+    FaultKind.NETWORK_CUT: _Entry(_GUEST, "The guest has no network any more, and is otherwise well"),
+    FaultKind.RESTARTS: _Entry(_GUEST, "The guest restarts by itself, once"),
+    FaultKind.POWERS_OFF: _Entry(_GUEST, "The guest shuts down by itself, once"),
 }
 
 
 @dataclass(frozen=True)
 class Fault:
-    """A switch that is on. ``word`` is what stands behind the colon, or the default."""
+    """A switch that is on from ``stage`` on. ``word`` is what stands behind the colon, or the default."""
 
     kind: FaultKind
     word: str = ""
+    stage: Stage = Stage.LEASE
+
+    def __str__(self) -> str:
+        word = f":{self.word}" if self.word else ""
+        return f"{self.kind}{word}" + (f"@{self.stage.name.lower()}" if self.stage > Stage.LEASE else "")
 
 
 class Faults:
-    """The switches of one host or guest."""
+    """The switches of one host or guest, and how far it has come. Thread-safe.
+
+    ``struck`` are those that somebody has found on.
+    """
 
     def __init__(self, faults: Iterable[Fault] = ()) -> None:
+        self.stage = Stage.LEASE
+        self.struck: set[Fault] = set()
         self._faults = frozenset(faults)
+        self._followers: list[Callable[[Stage], None]] = []
+        self._lock = threading.Lock()
 
     def __contains__(self, kind: FaultKind) -> bool:
-        return any(fault.kind is kind for fault in self._faults)
+        return bool(self.words(kind))
 
     def hits(self, kind: FaultKind, word: str) -> bool:
         """Whether a switch is on for this word."""
-        return Fault(kind, word) in self._faults
+        return bool(self._found(fault for fault in self._on() if fault.kind is kind and fault.word == word))
 
     def words(self, kind: FaultKind) -> frozenset[str]:
         """All words a switch is on for."""
-        return frozenset(fault.word for fault in self._faults if fault.kind is kind)
+        return frozenset(fault.word for fault in self._found(one for one in self._on() if one.kind is kind))
+
+    def follow(self, follower: Callable[[Stage], None]) -> None:
+        """Have it called whenever a stage begins."""
+        self._followers.append(follower)
+
+    def enter(self, stage: Stage) -> None:
+        """A stage begins; one that is over does not begin again."""
+        with self._lock:
+            if stage <= self.stage:
+                return
+            self.stage = stage
+        for follower in self._followers:
+            follower(stage)
+
+    def _on(self) -> list[Fault]:
+        return [fault for fault in self._faults if fault.stage <= self.stage]
+
+    def _found(self, faults: Iterable[Fault]) -> tuple[Fault, ...]:
+        found = tuple(faults)
+        self.struck.update(found)
+        return found
 
 
 def parse_faults(texts: Iterable[str], scope: FaultScope, owner: str) -> Faults:
@@ -179,6 +235,7 @@ def parse_faults(texts: Iterable[str], scope: FaultScope, owner: str) -> Faults:
 
 
 def _parse(text: str, scope: FaultScope, owner: str) -> Fault:
+    text, at, place = text.partition("@")
     name, _, word = text.partition(":")
     known = {kind.value: kind for kind, entry in FAULT_TABLE.items() if entry.scope is scope}
     kind = known.get(name)
@@ -199,4 +256,13 @@ def _parse(text: str, scope: FaultScope, owner: str) -> Fault:
             f"{owner}: fault switch {name} needs a driver, got {word!r}",
             mend=f"{hint}known: {', '.join(DriverName)}",
         )
-    return Fault(kind, word or entry.default)
+    return Fault(kind, word or entry.default, _stage(place, name, owner) if at else Stage.LEASE)
+
+
+def _stage(place: str, name: str, owner: str) -> Stage:
+    known = {stage.name.lower(): stage for stage in Stage}
+    if place not in known:
+        raise ConfigurationError(
+            f"{owner}: fault switch {name} begins at no stage {place!r}", mend=f"known: {', '.join(known)}"
+        )
+    return known[place]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import random
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
@@ -26,6 +26,7 @@ from harness.simlab.host.leases import AddressRange
 from harness.simlab.host.simhost import LabParts, SimHost
 from harness.simlab.machine import SimulatedGuest
 from harness.simlab.ssh import Access, SshServer
+from harness.simlab.stages import Stage
 from harness.winrmd import ServerCertificate
 
 __all__ = ["SimLab"]
@@ -69,7 +70,7 @@ class SimLab:
         self._seed = seed
         self._pace = pace or Pace()
         self._agent_for = agent_for
-        self._faults: dict[str, Faults] = {}
+        self.guest_faults: list[Faults] = []  # of all guests that were made
         self._certificates: dict[str, ServerCertificate] = {}
         self._running: dict[str, _RunningHost] = {}
         self._held = contextlib.ExitStack()
@@ -112,10 +113,8 @@ class SimLab:
         ]
         for spec in simulated:
             _check(spec)
-        self._faults = {
-            template.name: parse_faults(template.faults, FaultScope.GUEST, f"template {template.name}")
-            for template in templates
-        }
+        for template in templates:
+            _faults_of(template)  # what is wrong there is said now
         # a guest keeps its certificate over reboots, and clones have that of their template
         self._certificates = {template.name: ServerCertificate.make(template.name) for template in templates}
         dice = random.Random(self._seed)  # noqa: S311  # made-up passwords, the same for the same seed
@@ -160,15 +159,22 @@ class SimLab:
         self._running[spec.name] = _RunningHost(host, server)
         return host
 
-    def _make_guest(self, template: str) -> SimulatedGuest:
+    def _make_guest(self, template: str, enter: Callable[[Stage], None]) -> SimulatedGuest:
+        faults = _faults_of(self.lab.templates[template])
+        faults.follow(enter)
+        self.guest_faults.append(faults)
         return make_guest(
             self.lab.templates[template],
             self.passwords[template],
-            self._faults[template],
+            faults,
             self._seed,
             self._certificates[template],
             agent_for=self._agent_for,
         )
+
+
+def _faults_of(template: GuestTemplate) -> Faults:
+    return parse_faults(template.faults, FaultScope.GUEST, f"template {template.name}")
 
 
 def _check(spec: HostSpec) -> None:

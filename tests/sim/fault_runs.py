@@ -31,7 +31,7 @@ VERSIONS = "9.1.0.1", "9.1.0.2"  # of the build to upgrade from, and of the one 
 
 _AT_ONCE = 4  # they wait more than they work
 _END_S = 300
-_LEFT, _SAID = "left.json", "said.txt"
+_LEFT, _SAID, _STRUCK = "left.json", "said.txt", "struck.json"
 _PRELOADED = (
     "harness.cli.main",
     "harness.session.plugin",
@@ -117,12 +117,16 @@ class RunSpec:
 
 @dataclass(frozen=True)
 class FaultRun:
-    """What became of a run. ``left`` is what lay on the hosts when the run let go of its lab."""
+    """What became of a run. ``left`` is what lay on the hosts when the run let go of its lab.
+
+    ``struck`` are switches that were found on, as hosts.ini has them.
+    """
 
     folder: Path
     exit_code: int
     said: str
     left: tuple[str, ...]
+    struck: frozenset[str]
     results: RunResults
 
     def test(self, name: str) -> TestResult:
@@ -193,7 +197,8 @@ class Runs:
         latest = folder / "reports" / "latest"
         assert latest.is_dir(), f"pvhck {' '.join(words)} ended with {code}:\n{said}"
         left = json.loads((folder / _LEFT).read_text())
-        return FaultRun(folder, code, said, tuple(left), load_results(latest))
+        struck = frozenset(json.loads((folder / _STRUCK).read_text()))
+        return FaultRun(folder, code, said, tuple(left), struck, load_results(latest))
 
 
 def _in_child(folder: Path, words: list[str]) -> None:
@@ -214,6 +219,8 @@ class _Witness(SimLab):
     def close(self) -> None:
         left = [item for name in self._running for item in _lying_on(self.host(name))]
         Path(_LEFT).write_text(json.dumps(left))
+        faults = [*(self.host(name).faults for name in self._running), *self.guest_faults]
+        Path(_STRUCK).write_text(json.dumps(sorted({str(fault) for one in faults for fault in one.struck})))
         super().close()
 
 

@@ -11,6 +11,7 @@ import time
 from harness.simlab.commands.options import read_options
 from harness.simlab.faults import FaultKind
 from harness.simlab.shell.process import Command, CommandError, Process
+from harness.simlab.stages import Stage
 
 __all__ = ["COMMANDS", "read_size"]
 
@@ -54,6 +55,8 @@ def _cp(process: Process) -> int:
     options = read_options(process, "afprRnTv", ["sparse=", "reflink=", "force", "recursive"])
     sources, target = _operands(process, options.words)
     files = process.host.files
+    if "/runs/" in files.absolute(target):
+        process.host.faults.enter(Stage.CLONE)
     if FaultKind.CLONE_FAILS in process.host.faults:
         files.real(_inside(process, sources[0], target)).touch()
         raise CommandError(f"cp: error writing '{target}': Input/output error\n")

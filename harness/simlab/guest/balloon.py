@@ -21,7 +21,13 @@ class Balloon:
     """How much memory the guest has given back, and how it follows ``memory/target``."""
 
     def __init__(
-        self, life: Life, frontends: Frontends, used: int, *, stuck: bool, shrinks_total: Callable[[], bool]
+        self,
+        life: Life,
+        frontends: Frontends,
+        used: int,
+        *,
+        stuck: Callable[[], bool],
+        shrinks_total: Callable[[], bool],
     ) -> None:
         self._life = life
         self._frontends = frontends
@@ -41,7 +47,7 @@ class Balloon:
         """XENBUS is active. The first balloon is there before the device has started."""
         self._on = True
         goal = min(self._goal(), self._most())
-        if goal > 0 and not self._stuck:
+        if goal > 0 and not self._stuck():
             self.size = goal
             self._life.machine.set_memory(self._life.machine.maxmem_kib - goal)
         self.follow()
@@ -53,7 +59,7 @@ class Balloon:
 
     def follow(self) -> None:
         """Look at the target again."""
-        if self._on and not self._stuck and not self._moving and self._goal() != self.size:
+        if self._on and not self._stuck() and not self._moving and self._goal() != self.size:
             self._moving = True
             self._frontends.set_balloon(active=True)
             self._life.after(self._life.machine.pace.balloon, self._step)

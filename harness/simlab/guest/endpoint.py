@@ -109,6 +109,10 @@ class Endpoint:
         self._paused = False
         self._switches.set(*self._wanted())
 
+    def faults_changed(self) -> None:
+        """Look at the switches again."""
+        self._switches.set(*self._wanted())
+
     def freeze(self) -> None:
         """Take requests and answer no more."""
         self._frozen = True

@@ -76,7 +76,10 @@ class Network:
     def way_out(self, machine: Machine) -> tuple[str, bool] | None:
         """The address the guest can be reached at, and whether that goes by PV; None without a network."""
         for adapter in self._present(machine):
-            if not (adapter.pv and FaultKind.NETWORK_LOST in self._faults):
+            lost = FaultKind.NETWORK_CUT in self._faults or (
+                adapter.pv and FaultKind.NETWORK_LOST in self._faults
+            )
+            if not lost:
                 return self._address(machine, adapter), adapter.pv
         return None
 

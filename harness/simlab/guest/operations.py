@@ -14,6 +14,7 @@ from harness.simlab.guest.catalog import read_certificate
 from harness.simlab.guest.eventlog import now_text
 from harness.simlab.guest.transfer import pull, push
 from harness.simlab.machine import StopReason
+from harness.simlab.stages import Stage
 
 if TYPE_CHECKING:
     from harness.simlab.guest.system import System
@@ -74,16 +75,19 @@ class SimulatedOperations:
 
     def pnp_devices(self, *, prefix: str) -> tuple[ops.PnpDevice, ...]:
         """See ``GuestOperations``."""
+        self._enter(Stage.VERIFY, after=Stage.REBOOT)
         with self._lock:
             return self._system.drivers.devices(self._system.life.machine, prefix)
 
     def services(self, *, names: tuple[str, ...]) -> tuple[ops.Service, ...]:
         """See ``GuestOperations``."""
+        self._enter(Stage.VERIFY, after=Stage.REBOOT)
         with self._lock:
             return self._system.drivers.services(names)
 
     def driver_packages(self) -> tuple[ops.DriverPackage, ...]:
         """See ``GuestOperations``."""
+        self._enter(Stage.VERIFY, after=Stage.REBOOT)
         with self._lock:
             return self._system.drivers.packages()
 
@@ -125,6 +129,7 @@ class SimulatedOperations:
 
     def install_package(self, *, inf: str) -> ops.JobStarted:
         """See ``GuestOperations``."""
+        self._enter(Stage.INSTALL)
         self._system.files.existing(inf)
         new = ("/add-driver", inf, "/install")
         return self._start("pnputil.exe", ("-i", "-a", inf) if self._system.edition.old else new)
@@ -174,6 +179,7 @@ class SimulatedOperations:
 
     def copy_from_cd(self, *, label: str, name: str, path: str) -> ops.FileFacts:
         """See ``GuestOperations``."""
+        self._enter(Stage.DELIVER)
         self._system.storage.copy_from_cd(self._system.files, label, name, path)
         return self._system.files.facts(path)
 
@@ -196,6 +202,9 @@ class SimulatedOperations:
 
     def dump_files(self) -> tuple[ops.DumpFile, ...]:
         """See ``GuestOperations``."""
+        # asked for before a test and after it (CrashWatch), and by nobody before
+        begun = self._system.setup.faults.stage >= Stage.SCENARIO
+        self._enter(Stage.TEARDOWN if begun else Stage.SCENARIO)
         return self._system.files.dumps()
 
     # -- files
@@ -210,6 +219,7 @@ class SimulatedOperations:
 
     def write_file(self, *, path: str, content: str) -> ops.FileFacts:
         """See ``GuestOperations``."""
+        self._enter(Stage.DELIVER)
         return self._system.files.write(path, content)
 
     def remove_file(self, *, path: str) -> None:
@@ -218,10 +228,12 @@ class SimulatedOperations:
 
     def expand_zip(self, *, path: str, folder: str) -> None:
         """See ``GuestOperations``."""
+        self._enter(Stage.DELIVER)
         self._system.files.expand(path, folder)
 
     def pull_file(self, *, url: str, path: str, sha256: str) -> ops.FileFacts:
         """See ``GuestOperations``."""
+        self._enter(Stage.DELIVER)
         facts = pull(self._system.files, url, path, sha256, corrupts=self._network_corrupts())
         self._count(facts.size)
         return facts
@@ -277,6 +289,12 @@ class SimulatedOperations:
             self._system.stop_by_itself(StopReason.POWEROFF)
 
     # -- inner parts
+
+    def _enter(self, stage: Stage, *, after: Stage = Stage.BOOT) -> None:
+        """A stage begins with this, if that one has been reached."""
+        faults = self._system.setup.faults
+        if faults.stage >= after:
+            faults.enter(stage)
 
     @property
     def _lock(self) -> threading.RLock:

@@ -33,8 +33,7 @@ class Storage:
         self._edition = edition
         self._disks = disks
         self._pv = pv
-        self._corrupts = FaultKind.CORRUPT_PAYLOAD in faults
-        self._stays = FaultKind.DISK_STAYS in faults
+        self._faults = faults
         self._seen: dict[int, MachineDisk] = {}
 
     # -- answers
@@ -89,7 +88,9 @@ class Storage:
             for number in range(blocks):
                 block = _pattern_block(seed, number, block_size)
                 whole.update(block)
-                image.write(corrupt(block) if self._corrupts and number == 0 else block)
+                image.write(
+                    corrupt(block) if FaultKind.CORRUPT_PAYLOAD in self._faults and number == 0 else block
+                )
         return Pattern(whole.hexdigest(), blocks, block_size)
 
     def read_pattern(self, target: int, blocks: int, block_size: int) -> Pattern:
@@ -110,7 +111,7 @@ class Storage:
 
     def _gone(self) -> list[MachineDisk]:
         """The fault disk-stays: PV disks that were seen in this boot and are not there any more."""
-        if not self._stays:
+        if FaultKind.DISK_STAYS not in self._faults:
             return []
         there = {disk.number: disk for disk in self._there()}
         self._seen |= {number: disk for number, disk in there.items() if not disk.emulated}

@@ -59,7 +59,7 @@ class System:
             life,
             self.frontends,
             self.edition.used_kib,
-            stuck=FaultKind.BALLOON_STUCK in setup.faults,
+            stuck=lambda: FaultKind.BALLOON_STUCK in setup.faults,
             shrinks_total=self._shrinks_total,
         )
         self.network = Network(self.seed, kept, self.edition, setup.faults, lambda: self.drivers.tree)
@@ -154,6 +154,12 @@ class System:
         self.drivers.rescan(self.life.machine, self.frontends, self.balloon)
         self.disk.save()
         self._follow_network()
+
+    def faults_changed(self) -> None:
+        """A switch may have come on."""
+        self.endpoint.faults_changed()
+        if FaultKind.NETWORK_CUT in self.setup.faults:
+            self._follow_network()
 
     def _package_changed(self, package: StoredPackage) -> Scanned:
         self.devices_changed()

@@ -5,16 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from harness.simlab.faults import FaultKind
-from harness.simlab.guest.crash import NMI
+from harness.simlab.guest.crash import DRIVER_FAULT, NMI
 from harness.simlab.guest.disk import SystemDisk
 from harness.simlab.guest.drivers import system_disk
 from harness.simlab.guest.life import Life
 from harness.simlab.guest.screen import Picture, paint
 from harness.simlab.guest.setup import GuestSetup
 from harness.simlab.guest.system import System
-from harness.simlab.machine import Machine
+from harness.simlab.machine import Machine, StopReason
+from harness.simlab.stages import Stage
 
 __all__ = ["WindowsGuest"]
+
+
+# What happens to a guest once, when its switch comes on.
+_ACCIDENTS: dict[FaultKind, Callable[[System], None]] = {
+    FaultKind.BUGCHECK: lambda system: system.bugcheck(DRIVER_FAULT, ""),
+    FaultKind.RESTARTS: lambda system: system.stop(StopReason.REBOOT, clean=True),
+    FaultKind.POWERS_OFF: lambda system: system.stop(StopReason.POWEROFF, clean=True),
+}
 
 
 class WindowsGuest:
@@ -25,6 +34,8 @@ class WindowsGuest:
         self._life: Life | None = None
         self._system: System | None = None
         self._picture = Picture.OFF
+        self._done: set[FaultKind] = set()
+        setup.faults.follow(lambda _: self._stage_begins())
 
     # -- SimulatedGuest
 
@@ -33,6 +44,8 @@ class WindowsGuest:
         life = self._begin(machine)
         self._system = None
         self._picture = Picture.FIRMWARE
+        faults = self._setup.faults
+        faults.enter(Stage.REBOOT if faults.stage >= Stage.INSTALL else Stage.BOOT)
         life.begin(lambda: life.after(machine.pace.firmware, lambda: self._load(life)))
 
     def resume(self, machine: Machine) -> None:
@@ -103,6 +116,18 @@ class WindowsGuest:
             return
         self._system = System(self._setup, life, loaded)
         self._system.start()
+        self._stage_begins()
+
+    def _stage_begins(self) -> None:
+        """Switches may be on that were not; what happens once, happens."""
+        faults = self._setup.faults
+        self._tell(lambda system: system.faults_changed())
+        if self._system is None:
+            return
+        for kind, happen in _ACCIDENTS.items():
+            if kind in faults and kind not in self._done:
+                self._done.add(kind)
+                self._tell(happen)
 
     def _hangs_with(self, disk: SystemDisk) -> bool:
         """The fault boot-hangs: from the start, or with a driver that is in the store."""

@@ -6,6 +6,7 @@ import errno
 import os
 import posixpath
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from harness.simlab.host.images import Images
@@ -30,7 +31,7 @@ class HostFiles:
     to it along.
     """
 
-    def __init__(self, root: Path, *, full: str = "") -> None:
+    def __init__(self, root: Path, *, full: Callable[[], str] = str) -> None:
         self._root = root / "files"
         self._full = full
         self.images = Images(root / "private")
@@ -54,7 +55,8 @@ class HostFiles:
     def is_full(self, path: str) -> bool:
         """Whether the disk below this path has no room left."""
         absolute = self.absolute(path)
-        return bool(self._full) and (absolute == self._full or absolute.startswith(self._full + "/"))
+        full = self._full()
+        return bool(full) and (absolute == full or absolute.startswith(f"{full}/"))
 
     def check_room(self, path: str) -> None:
         """Raise ``OSError`` (ENOSPC) for a path on a disk that is full."""

@@ -25,7 +25,7 @@ class Hypervisor:
     ``banner`` is the first line of the log.
     """
 
-    def __init__(self, budget_mib: int, banner: str, *, starved: bool) -> None:
+    def __init__(self, budget_mib: int, banner: str, *, starved: Callable[[], bool]) -> None:
         self.lock = threading.RLock()
         self.changed = threading.Condition(self.lock)
         self.booted_at = time.time()
@@ -47,7 +47,7 @@ class Hypervisor:
         """Memory that no domain has."""
         with self.lock:
             free = self._budget - self._lost_kib - sum(domain.memory for domain in self._domains.values())
-        return min(free, _STARVED_KIB) if self._starved else free
+        return min(free, _STARVED_KIB) if self._starved() else free
 
     def new_domid(self) -> int:
         """The next number; a failed create uses one up too."""

@@ -91,6 +91,7 @@ class Lifecycle:
             _machine(domain).console("No bootable device.\r\n") if first else None
         elif first:
             guest.power_on(_machine(domain))
+            self._host.accidents()
         else:
             guest.pause_changed()
 

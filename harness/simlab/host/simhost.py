@@ -26,6 +26,7 @@ from harness.simlab.host.store import Store
 from harness.simlab.host.strays import Strays
 from harness.simlab.host.xend_layout import XEND_LOG
 from harness.simlab.machine import SimulatedGuest
+from harness.simlab.stages import Stage
 from harness.simlab.xl.config import DomainConfig
 
 __all__ = ["GuestMaker", "LabParts", "SimHost"]
@@ -33,8 +34,8 @@ __all__ = ["GuestMaker", "LabParts", "SimHost"]
 # xend refuses to restart what is younger than a minute: here a minute of its clock has to pass quickly.
 _XEND_HASTE = 1000
 
-# Makes the guest of a template, as it finds its disk.
-GuestMaker = Callable[[str], SimulatedGuest]
+# Makes the guest of a template, as it finds its disk; it tells how far it has come.
+GuestMaker = Callable[[str, Callable[[Stage], None]], SimulatedGuest]
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,9 @@ class SimHost:
         self.clock = parts.clock
         self.pace = parts.pace
         self.faults = parse_faults(spec.faults, FaultScope.HOST, f"host {spec.name}")
-        full = spec.storage if FaultKind.DISK_FULL in self.faults else ""
-        self.files = HostFiles(folder, full=full)
+        self.files = HostFiles(
+            folder, full=lambda: spec.storage if FaultKind.DISK_FULL in self.faults else ""
+        )
         self.files.real(spec.storage).mkdir(parents=True, exist_ok=True)
         self.store = Store(parts.clock)
         self.store.put("/tool/xenstored", "", "n0")
@@ -69,7 +71,9 @@ class SimHost:
         self.store.put("/local/domain/0/backend", "", "n0")
         # what is in brackets on a real host, compiler and date, is left out
         banner = f"Xen version {self.version} (pvhck simulated lab)"
-        self.hypervisor = Hypervisor(spec.memory_mib, banner, starved=FaultKind.NO_MEMORY in self.faults)
+        self.hypervisor = Hypervisor(
+            spec.memory_mib, banner, starved=lambda: FaultKind.NO_MEMORY in self.faults
+        )
         self.loops = Loops()
         self.strays = Strays(self.files, self.faults)
         self.ports = Ports()
@@ -84,6 +88,8 @@ class SimHost:
         self._parts = parts
         self._dice = random.Random(self._number("dice"))  # noqa: S311  # the same for the same seed
         self._dice_lock = threading.Lock()
+        self._done: set[FaultKind] = set()
+        self.faults.follow(lambda _: self.accidents())
 
     @property
     def image_backend(self) -> str:
@@ -106,11 +112,26 @@ class SimHost:
     def guest_for(self, config: DomainConfig) -> SimulatedGuest | None:
         """What boots from a domain's first disk, None for nothing."""
         template = self._template(config)
-        return self._parts.make_guest(template) if template else None
+        return self._parts.make_guest(template, self.faults.enter) if template else None
 
     def guest_addresses(self) -> frozenset[str]:
         """Addresses of the guests that are there now."""
         return frozenset(address for mac, address in self.leases.items() if self._has_mac(mac))
+
+    def accidents(self) -> None:
+        """What happens, once, to domains that are there: to be called whenever one begins to run."""
+        if not self.hypervisor.domains():
+            return
+        for kind, happen in (
+            (FaultKind.DOMAIN_DESTROYED, self.lifecycle.destroy),
+            (FaultKind.DOMAIN_PAUSED, self.lifecycle.pause),
+            (FaultKind.POWER_CUT, self.lifecycle.destroy),
+        ):
+            if kind in self.faults and kind not in self._done:
+                self._done.add(kind)
+                for domain in self.hypervisor.domains():
+                    # whoever calls may hold the lock of a guest
+                    threading.Thread(target=happen, args=(domain,), daemon=True).start()
 
     def _template(self, config: DomainConfig) -> str:
         disk = next((disk for disk in config.disks if not disk.cdrom), None)

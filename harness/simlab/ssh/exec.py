@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 
 import paramiko
 
+from harness.simlab.faults import FaultKind
 from harness.simlab.shell.process import Process, Session, Streams
 from harness.simlab.shell.runner import Shell
 
@@ -33,12 +35,14 @@ class _ChannelInput:
 class _ChannelOutput:
     """Stdout or stderr of a channel."""
 
-    def __init__(self, channel: paramiko.Channel, *, error: bool) -> None:
+    def __init__(self, channel: paramiko.Channel, silence: Callable[[], None], *, error: bool) -> None:
         self._send = channel.sendall_stderr if error else channel.sendall
+        self._silence = silence
 
     def write(self, data: bytes, /) -> None:
         if not data:
             return
+        self._silence()
         try:
             self._send(data)
         except _LOST as error:
@@ -47,8 +51,17 @@ class _ChannelOutput:
 
 def run_channel(session: Session, channel: paramiko.Channel, line: bytes | None) -> None:
     """Run a command line to its end, or with None what comes on stdin, as a login shell does."""
+
+    def silence() -> None:
+        """Nothing leaves a host that is silent: whoever writes waits for ever."""
+        if FaultKind.HOST_SILENT in session.host.faults:
+            process.killed.wait()
+            raise BrokenPipeError
+
     streams = Streams(
-        _ChannelInput(channel), _ChannelOutput(channel, error=False), _ChannelOutput(channel, error=True)
+        _ChannelInput(channel),
+        _ChannelOutput(channel, silence, error=False),
+        _ChannelOutput(channel, silence, error=True),
     )
     process = Process(
         session, ("sh",), streams, {"HOME": "/root", "PATH": "/usr/sbin:/usr/bin", "USER": "root"}
@@ -65,7 +78,8 @@ def run_channel(session: Session, channel: paramiko.Channel, line: bytes | None)
         with contextlib.suppress(BrokenPipeError):
             streams.stderr.write(f"the simulated host made a mistake: {error!r}\n".encode())
         rc = _MISTAKE
-    with contextlib.suppress(*_LOST):
+    with contextlib.suppress(BrokenPipeError, *_LOST):
+        silence()
         channel.send_exit_status(rc)
     with contextlib.suppress(*_LOST):
         channel.close()

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import paramiko
 
+from harness.simlab.faults import FaultKind
 from harness.simlab.host.simhost import SimHost
 from harness.simlab.shell.process import Command, Processes, Session
 from harness.simlab.ssh.exec import run_channel
@@ -46,8 +47,23 @@ class SshServer:
         self._connections: set[_Connection] = set()
         self._lock = threading.Lock()
         self._closed = False
+        self._unanswered: list[socket.socket] = []
         self._thread = threading.Thread(target=self._accept, name=f"simlab-ssh-{host.name}", daemon=True)
         self._thread.start()
+        host.faults.follow(lambda _: self._accidents())
+
+    def _accidents(self) -> None:
+        """A switch may have come on that breaks all connections."""
+        if self._refuses():
+            with self._lock:
+                connections = tuple(self._connections)
+            for connection in connections:
+                # whoever made the stage begin may be one of theirs
+                threading.Thread(target=connection.drop, daemon=True).start()
+
+    def _refuses(self) -> bool:
+        faults = self.host.faults
+        return FaultKind.SSHD_STOPPED in faults or FaultKind.POWER_CUT in faults
 
     def close(self) -> None:
         """Cut all connections, kill all processes, give the port back."""
@@ -61,6 +77,8 @@ class SshServer:
         for connection in connections:
             connection.close()
         self._thread.join()
+        for sock in self._unanswered:
+            sock.close()
         for connection in connections:
             connection.join_all()
 
@@ -72,6 +90,12 @@ class SshServer:
                 return
             # answers are small and waited for
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self._refuses():
+                sock.close()
+                continue
+            if FaultKind.HOST_SILENT in self.host.faults:
+                self._unanswered.append(sock)
+                continue
             with self._lock:
                 if self._closed:
                     sock.close()

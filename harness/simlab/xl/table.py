@@ -14,6 +14,7 @@ from harness.simlab.commands.options import Options
 from harness.simlab.faults import FaultKind
 from harness.simlab.host.domain import Domain
 from harness.simlab.shell.process import Command, CommandError, Process
+from harness.simlab.stages import Stage
 
 __all__ = ["LibxlFailure", "XlCommand", "exit_minus_one", "find_domain", "libxl_error", "make_xl"]
 
@@ -104,10 +105,14 @@ def exit_minus_one(process: Process) -> int:
 
 def _play_faults(process: Process, name: str) -> None:
     faults = process.host.faults
+    if name == "create":
+        faults.enter(Stage.BOOT)
     if faults.hits(FaultKind.SSH_DROP, name):
         process.session.drop()  # what it writes from now on kills it, as SIGPIPE does there
     if faults.hits(FaultKind.COMMAND_HANG, name):
         process.killed.wait()
+    if faults.hits(FaultKind.COMMAND_FAILS, name):
+        raise CommandError(f"libxl: error: xl {name} failed, as its fault switch has it\n")
 
 
 def _options(process: Process, name: str, command: XlCommand, words: list[str]) -> Options:
