@@ -17,7 +17,6 @@ from harness.errors import (
     GuestAuthFailed,
     GuestCrashed,
     GuestError,
-    GuestGone,
     GuestHung,
     GuestUnreachable,
     HarnessError,
@@ -26,6 +25,7 @@ from harness.errors import (
 from harness.guest.calls import operations_over
 from harness.guest.channel import ANNOUNCE_S, WinRmChannel
 from harness.guest.exchanges import ExchangeLog
+from harness.guest.fate import fate
 from harness.guest.signs import Life, sign_of_a_boot, sign_of_life
 from harness.guest.winrm import Endpoint, default_port, identify, peer_fingerprint
 from harness.host.address import GuestPlace, find_address
@@ -313,15 +313,9 @@ class Guest:
 
         Gives the exception to raise; a host that does not answer raises by itself.
         """
-        domain = self._find()
-        if domain is None:
-            return GuestGone(f"{self.name} is gone from its host though nobody stopped it; {error}")
-        if domain.crashed:
-            return GuestCrashed(f"{self.name} crashed; {error}")
-        if self._answered and self._domid not in {0, domain.domid}:
-            # Windows without XENBUS restarts after a bugcheck: its domain never is in state c
-            was = f"its domain {self._domid} is now {domain.domid}"
-            return GuestGone(f"{self.name} restarted though nobody asked it to: {was}; {error}")
+        known = fate(self.host, self.name, self._find(), self._domid if self._answered else 0, error)
+        if known is not None:
+            return known
         if isinstance(error, GuestAuthFailed):
             return InfrastructureError(f"{self.name} does not let us in: {error}")
         if not self._answered:
@@ -330,16 +324,17 @@ class Guest:
 
     # -- inner parts
 
-    def _silent(self, error: HarnessError, words: str, *, booting: bool = False) -> GuestError:
+    def _silent(self, error: HarnessError, words: str, *, booting: bool = False) -> HarnessError:
         """What a guest that has answered before has come to: ``words`` say it if nothing of it lives."""
         try:
             booted = sign_of_a_boot(self.host, self.domain) if booting else ""
             life = Life(trace=booted) if booted else self._life()
         except NoSuchDomain:
-            return GuestGone(f"{self.name} is gone from its host: {error}")
-        domain = self._find()
-        if domain is None or domain.crashed:  # its WinRM goes down before its domain does
-            return GuestCrashed(f"{self.name} crashed; {error}")
+            life = Life()
+        # once more: its WinRM goes down before its domain does
+        known = fate(self.host, self.name, self._find(), self._domid, error, restarting=booting)
+        if known is not None:
+            return known
         if life.answers:
             return GuestError(f"{self.name} lost the connection and answers again; {error}")
         if life.trace:

@@ -37,6 +37,7 @@ __all__ = ["SLOW_S", "CommandToolstack"]
 # Seconds before the host's time factor; create, save and restore after osstest's ts-* limits.
 _QUICK_S = 30
 SLOW_S = 200
+_LOG_BYTES = 4096
 
 
 class CommandToolstack(ReadBack):
@@ -75,6 +76,11 @@ class CommandToolstack(ReadBack):
     def uptime_s(self, name: str) -> int:
         """See ``Toolstack.uptime_s``."""
         return parse_uptime(self._read("uptime", name), name)
+
+    def taken_away(self, name: str, domid: int) -> bool:
+        """See ``Toolstack.taken_away``. What stays for each domain logs its end (xl_vmcontrol.c, 4.17)."""
+        log = self._shell.run(["tail", "-c", str(_LOG_BYTES), f"/var/log/xen/{self.program}-{name}.log"])
+        return f"Domain {domid} has been destroyed." in log.stdout
 
     # -- life and death
 

@@ -54,6 +54,7 @@ __all__ = ["LibvirtToolstack"]
 
 _T = TypeVar("_T")
 _CRASHED = 3  # virDomainShutoffReason
+_STARTED, _STOPPED, _DESTROYED = 2, 5, 1  # virDomainEventType, virDomainEventStoppedDetailType
 
 
 class LibvirtToolstack(ReadBack):
@@ -235,6 +236,12 @@ class LibvirtToolstack(ReadBack):
     def dump_core(self, name: str, path: str, *, timeout_s: float) -> int:
         """See ``Toolstack.dump_core``. By xl: after a ``virsh dump`` that hangs the whole driver hangs."""
         return self._xl.dump_core(name, path, timeout_s=timeout_s)
+
+    def taken_away(self, name: str, domid: int) -> bool:
+        """See ``Toolstack.taken_away``. Of the last life that libvirt tells of: its events have no number."""
+        del domid
+        ends = [event for event in self.history(name) if event.event in {_STARTED, _STOPPED}]
+        return bool(ends) and (ends[-1].event, ends[-1].detail) == (_STOPPED, _DESTROYED)
 
     def screen_dump(self, name: str) -> bytes:
         """See ``Toolstack.screen_dump``. By xl: the driver has none."""

@@ -248,6 +248,9 @@ class Toolstack(Protocol):
     def uptime_s(self, name: str) -> int:
         """Seconds since the domain was made."""
 
+    def taken_away(self, name: str, domid: int) -> bool:
+        """Whether it tells that somebody took this life of a domain away; False if it tells nothing, too."""
+
     def screen_dump(self, name: str) -> bytes:
         """The screen of a domain with a graphics adapter, as a PPM picture."""
 

@@ -130,6 +130,13 @@ class Lifecycle:
 
     def destroy(self, domain: Domain) -> bool:
         """Take a domain away at once; False if somebody else was quicker."""
+        if not self._take(domain):
+            return False
+        if not self._host.xend:
+            self._log(domain, f"Domain {domain.domid} has been destroyed.")
+        return True
+
+    def _take(self, domain: Domain) -> bool:
         if not self._end(domain):
             return False
         if domain.guest is not None:
@@ -245,7 +252,7 @@ class Lifecycle:
 
     def _finish(self, domain: Domain, action: str) -> None:
         self._log(domain, f"Domain {domain.domid} needs to be cleaned up: destroying the domain")
-        if not self.destroy(domain):
+        if not self._take(domain):
             return
         if not action.endswith("restart"):
             self._log(domain, "Done. Exiting now")
