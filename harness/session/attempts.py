@@ -91,6 +91,8 @@ class Attempts:
         if attempt.spoilt and attempt.guest is not None:
             attempt.guest.break_()  # what broke may be the teardown itself, after the fixtures had their say
         _look_for_leftovers(attempt)
+        if attempt.spoilt and not attempt.evidence:
+            attempt.evidence += self._journal.gather(item, attempt)
         self._journal.attempt_finished(item, attempt)
         self._ended(item, attempt)
 
