@@ -4,7 +4,7 @@ The layouts are public knowledge (each module names its sources) and the tests' 
 to them: no dump written by Windows was at hand.
 """
 
-from harness.dump.bugcodes import Bugcheck
+from harness.dump.bugcodes import NMI, Bugcheck
 from harness.dump.crash import Crash
 from harness.dump.header import DumpHeader, DumpType, ExceptionRecord, read_header
 from harness.dump.read import Dump, NotADump, read_dump
@@ -12,6 +12,7 @@ from harness.dump.triage import LoadedModule
 from harness.dump.xenlog import crash_in_log
 
 __all__ = [
+    "NMI",
     "Bugcheck",
     "Crash",
     "Dump",
