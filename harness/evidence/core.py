@@ -48,8 +48,10 @@ def dump_core(guest: Guest, area: RunArea, folder: Path, notes: Notes) -> tuple[
         folder.mkdir(parents=True, exist_ok=True)
         with whole_or_gone(folder / CORE):
             shell.fetch(path, folder / CORE, timeout_s=_FETCH_S)
+            if (folder / CORE).stat().st_size != size:
+                raise InfrastructureError(
+                    f"{path} of host {guest.host.name} came in another size than {size}"
+                )
     finally:
         shell.run(["rm", "-f", path])
-    if (folder / CORE).stat().st_size != size:
-        raise InfrastructureError(f"{path} of host {guest.host.name} came in another size than {size}")
     return (CORE,)

@@ -66,12 +66,12 @@ class Courier:
             return from_guest(self.operations, server, path, target)
 
     def _by_channel(self, path: str, size: int, target: Path) -> FileFacts:
-        if size > MOST_BY_CHANNEL:
+        facts = self.operations.file_facts(path=path) if size <= MOST_BY_CHANNEL else None
+        if facts is None or facts.size > MOST_BY_CHANNEL:
             raise InfrastructureError(
                 f"{path} has {size} bytes, and {self._guest.name} cannot send it by HTTP",
                 mend=f"set controller in [host {self._guest.host.name}] to our address as guests see it",
             )
-        facts = self.operations.file_facts(path=path)
         digest = hashlib.sha256()
         with target.open("wb") as file:
             while file.tell() < facts.size:

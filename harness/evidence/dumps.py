@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.deadline import Deadline, WaitTimedOut
+from harness.deadline import Deadline, Done, NotYet, WaitTimedOut, wait_until
 from harness.dump import Crash, Dump, NotADump, read_dump
 from harness.errors import ChannelError, InfrastructureError, OperationFailed
 from harness.evidence.courier import MOST_BY_CHANNEL, Courier
@@ -27,7 +27,9 @@ CRASH_TEXT = "crash.txt"
 _HEADER = 8 << 10  # enough for the header of either width
 _MOST_MINIDUMPS = 4
 _LARGEST_MINIDUMP = MOST_BY_CHANNEL
-_WHOLE_S = 1800  # for MEMORY.DMP whole, before the host's time factor
+_SETTLE_S = 60  # before the host's time factor, as below
+_LOOK_S = 2
+_WHOLE_S = 1800  # for MEMORY.DMP whole
 
 
 @dataclass(frozen=True)
@@ -35,10 +37,12 @@ class WantedDumps:
     """Which dumps are of this crash, and whether MEMORY.DMP is wanted ``whole``.
 
     ``before`` are path and time of those that were there before; None if nobody had looked: then it is
-    those written since ``since``, a boot's id, which on Windows is its time.
+    those written since ``since``, a boot's id, which on Windows is its time. ``expected``: there was a
+    bugcheck, so that a dump is waited for.
     """
 
     whole: bool = False
+    expected: bool = False
     before: frozenset[tuple[str, str]] | None = None
     since: str = ""
 
@@ -79,7 +83,7 @@ def fetch_dumps(guest: Guest, folder: Path, wanted: WantedDumps, deadline: Deadl
     """
     folder.mkdir(parents=True, exist_ok=True)
     fetching = _Fetching(guest, folder, Courier(guest, deadline), notes)
-    new = [dump for dump in fetching.courier.operations.dump_files() if wanted.is_new(dump)]
+    new = _settled(guest, fetching.courier, wanted, deadline)
     if not new:
         notes.add(f"dumps: there is no new one in {guest.name}")
     try:
@@ -93,6 +97,27 @@ def fetch_dumps(guest: Guest, folder: Path, wanted: WantedDumps, deadline: Deadl
     except (ChannelError, WaitTimedOut) as error:
         notes.add(f"dumps: {type(error).__name__}: {error}")
     return _told(folder, fetching.brought)
+
+
+def _settled(guest: Guest, courier: Courier, wanted: WantedDumps, deadline: Deadline) -> Sequence[DumpFile]:
+    """The new dumps once none grows any more: Windows writes them when it is up again."""
+    seen: list[tuple[DumpFile, ...]] = [()]
+
+    def probe() -> Done[None] | NotYet:
+        new = tuple(dump for dump in courier.operations.dump_files() if wanted.is_new(dump))
+        still = new == seen[-1] and (bool(new) or not wanted.expected)
+        seen.append(new)
+        return Done(None) if still else NotYet(f"{len(new)} new ones, not known to be whole")
+
+    factor = guest.host.spec.time_factor
+    with contextlib.suppress(WaitTimedOut):  # then what is there is looked at as it is
+        wait_until(
+            probe,
+            subject=f"the dumps of {guest.name} are written",
+            deadline=Deadline.after(deadline.at_most(_SETTLE_S * factor)),
+            interval_s=_LOOK_S * factor,
+        )
+    return seen[-1]
 
 
 @dataclass

@@ -148,11 +148,14 @@ class Journal:
             files = self._end_hang(lab, attempt, guest, folder)
             if not came_down(guest, before):
                 return Aftermath(files)  # it wrote no dump
-        wanted = WantedDumps(
-            lab.options.full_dumps, attempt.watch.dumps_before if attempt.watch else None, guest.boot_id
-        )
         # what ends a hang is our own NMI, which says nothing of it
         told = crash_heard(guest, attempt.watch) if kind is FailureKind.CRASH else None
+        wanted = WantedDumps(
+            whole=lab.options.full_dumps,
+            expected=told is not None or kind is FailureKind.HANG,
+            before=attempt.watch.dumps_before if attempt.watch is not None else None,
+            since=guest.boot_id,
+        )
         self.say(f"fetching the dumps of {guest.name}")
         may_reset = lab.options.keep is Keep.NEVER
         after = look_after(guest, folder, told, wanted, may_reset=may_reset, redact=self.redactor.clean)
