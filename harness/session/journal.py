@@ -131,7 +131,7 @@ class Journal:
             self.warn(f"no evidence of {item.nodeid}: {error}")
             return Gathered()
         _log.info("evidence of %s took %.1f s", item.nodeid, time.monotonic() - started)
-        return Gathered([f"evidence/{name}/{path}" for path in dict.fromkeys(found)], crash)
+        return Gathered([f"evidence/{name}/{path}" for path in sorted(set(found))], crash)
 
     def _after(self, lab: LabSession, attempt: Attempt, guest: Guest, folder: Path) -> Aftermath:
         """What is done with a guest that crashed or hangs once its evidence is there."""
