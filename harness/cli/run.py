@@ -68,6 +68,16 @@ def add_commands(commands: Any, lab_options: argparse.ArgumentParser) -> None:
         default=Keep.NEVER.value,
         help="leave the guests on their hosts",
     )
+    run.add_argument(
+        "--full-dumps",
+        action="store_true",
+        help="bring MEMORY.DMP whole from a guest that crashed (default: its header, and the minidumps)",
+    )
+    run.add_argument(
+        "--core-dumps",
+        action="store_true",
+        help="have the toolstack write a core dump of a guest that hangs, before it gets its NMI",
+    )
     run.add_argument("--max-time", metavar="M", type=minutes, help="minutes after which no test begins")
     run.add_argument(
         "--wait", metavar="M", type=minutes, default=0, help="minutes to wait for hosts that others have"
@@ -100,6 +110,7 @@ def run_command(arguments: argparse.Namespace) -> int:
         return _resume(arguments)
     words = [*_choice_words(arguments), f"--pv-keep={arguments.keep}", f"--pv-seed={arguments.seed}"]
     words += [f"--pv-reports={arguments.reports}", f"--pv-wait={arguments.wait}"]
+    words += [f"--pv-{name}-dumps" for name in ("full", "core") if getattr(arguments, f"{name}_dumps")]
     if arguments.max_time is not None:
         words.append(f"--pv-max-time={arguments.max_time}")
     if arguments.slots != 1:

@@ -7,12 +7,13 @@ from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
+from harness.dump import Crash, crash_in_log
 from harness.errors import ChannelError, GuestCrashed, GuestError, InfrastructureError
 from harness.guest.guest import Guest
 from harness.host.toolstack.protocol import DomainInfo
 from harness.model import GuestKind
 
-__all__ = ["CrashWatch", "triple_faults"]
+__all__ = ["CrashWatch", "crash_told", "triple_faults"]
 
 # xen.sys writes bugchecks to port 0xE9, the hypervisor shows them as guest lines
 # (win-xenbus src/xen/bug_check.c; facts/pv-drivers.md 7).
@@ -78,10 +79,22 @@ class CrashWatch:
                 raise GuestCrashed(f"{guest.name}: {words}") from after.silence
             raise after.silence
 
+    @property
+    def dumps_before(self) -> frozenset[tuple[str, str]] | None:
+        """Path and time of the dumps that were there at the beginning; None if nobody could be asked."""
+        return self._before.dumps
+
     def bugcheck(self) -> str:
         """What the hypervisor's log says of bugchecks of the guest since the beginning, empty for none."""
+        return self._new_bugchecks(self._bugcheck_lines())
+
+    def crash(self) -> Crash | None:
+        """The crash that the hypervisor's log tells of since the beginning."""
+        return crash_in_log(self._bugcheck_lines() - self._before.bugchecks)
+
+    def _bugcheck_lines(self) -> Counter[str]:
         toolstack = self._guest.host.toolstack
-        return self._new_bugchecks(_lines(_BUGCHECK, toolstack.dmesg(), self._others(toolstack.domains())))
+        return _lines(_BUGCHECK, toolstack.dmesg(), self._others(toolstack.domains()))
 
     def _check_log(self, record: int) -> None:
         stops = self._guest.operations.stop_events(record=record)
@@ -96,8 +109,8 @@ class CrashWatch:
     def _new_bugchecks(self, now: Counter[str]) -> str:
         """What is new of these lines, in words; empty if nothing is."""
         new = now - self._before.bugchecks
-        said = (line.partition(_MARK)[2].strip(" :") for line in new)
-        words = "; ".join(text for text in said if text and not text.startswith(("====>", "<====")))
+        crash = crash_in_log(new)
+        words = str(crash) if crash is not None else _first_words(new)
         return f"bugcheck in the hypervisor's log: {words or 'it says no more'}" if new else ""
 
     def _others(self, domains: Iterable[DomainInfo]) -> set[str]:
@@ -123,12 +136,27 @@ class CrashWatch:
             return _View(bugchecks, faults, None, None, silence=error)
 
 
+def crash_told(guest: Guest) -> Crash | None:
+    """The crash that the hypervisor's log tells of the domain as it is there now, whoever watched."""
+    toolstack = guest.host.toolstack
+    domain = toolstack.find(guest.name)
+    if domain is None:
+        return None
+    return crash_in_log(line for line in toolstack.dmesg().splitlines() if f"(d{domain.domid}) " in line)
+
+
 def triple_faults(log: str, others: Collection[str] = ()) -> Counter[str]:
     """Lines of triple faults in the hypervisor's log, but for those of the domains numbered in ``others``.
 
     What is new is a difference of two of these: the log is a ring, a mere count may fall meanwhile.
     """
     return _lines(_TRIPLE_FAULT, log, others)
+
+
+def _first_words(lines: Iterable[str]) -> str:
+    """What a bugcheck in another form than ours begins with."""
+    said = (line.partition(_MARK)[2].strip(" :") for line in lines)
+    return next((text for text in said if text and not text.startswith(("====>", "<===="))), "")
 
 
 def _lines(pattern: re.Pattern[str], log: str, others: Collection[str]) -> Counter[str]:

@@ -161,20 +161,31 @@ class SshShell:
             if code != 0:
                 raise self._unread(path, as_text(err).strip())
             return out
-        try:
-            with self._sftp(deadline) as sftp, sftp.open(path, "rb") as remote:
-                remote.prefetch()
-                content = bytearray()
-                while chunk := remote.read(_CHUNK):
-                    content += chunk
-                    self._in_time(f"reading {path}", deadline)
-                return bytes(content)
-        except TimeoutError as error:
-            raise self._late(f"reading {path}", deadline) from error
-        except OSError as error:
-            raise self._unread(path, str(error)) from error
-        except (EOFError, paramiko.SSHException) as error:
-            raise self._lost(f"reading {path}", error) from error
+        with (
+            self._reading(path, deadline),
+            self._sftp(deadline) as sftp,
+            sftp.open(path, "rb") as remote,
+        ):
+            remote.prefetch()
+            content = bytearray()
+            while chunk := remote.read(_CHUNK):
+                content += chunk
+                self._in_time(f"reading {path}", deadline)
+            return bytes(content)
+
+    def fetch(self, path: str, target: Path, *, timeout_s: float = _FILE_S) -> None:
+        """Bring a file of the host, of any size, into a local one.
+
+        Raises:
+            InfrastructureError: it cannot be read.
+            CommandTimedOut: it took longer than ``timeout_s`` times the host's time factor.
+        """
+        if self.spec.sudo:  # SFTP reads as the user who logged in
+            target.write_bytes(self.get(path, timeout_s=timeout_s))
+            return
+        deadline = Deadline.after(timeout_s * self.spec.time_factor)
+        with self._reading(path, deadline), self._sftp(deadline) as sftp, target.open("wb") as local:
+            sftp.getfo(path, local, callback=lambda *_: self._in_time(f"reading {path}", deadline))
 
     # -- tunnels
 
@@ -265,6 +276,19 @@ class SshShell:
             finally:
                 with contextlib.suppress(*LOST):
                     client.close()
+
+    @contextmanager
+    def _reading(self, path: str, deadline: Deadline) -> Iterator[None]:
+        """What SFTP raises, as our error."""
+        doing = f"reading {path}"
+        try:
+            yield
+        except TimeoutError as error:
+            raise self._late(doing, deadline) from error
+        except OSError as error:
+            raise self._unread(path, str(error)) from error
+        except (EOFError, paramiko.SSHException) as error:
+            raise self._lost(doing, error) from error
 
     def _put_by_sftp(self, data: IO[bytes], path: str, deadline: Deadline) -> None:
         doing = f"writing {path}"

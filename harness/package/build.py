@@ -21,6 +21,7 @@ from harness.package.inffacts import InfFacts, InfService, read_inf
 from harness.package.infwriter import MARK
 from harness.package.layout import Place, WorkFolder, find_places, gather
 from harness.package.parts import BuildPackage, PackageFile
+from harness.package.pdb import NotAPdb, read_pdb
 from harness.package.pe import NotAnExecutable, read_pe
 from harness.package.trust import SignerFacts, TrustKind, load_certificates
 from harness.package.unpack import Budget, is_archive
@@ -37,6 +38,7 @@ __all__ = [
 
 _IMAGES = (".sys", ".exe", ".dll")
 _CERTIFICATES = (".cer", ".crt")
+_PDB = ".pdb"
 
 
 @dataclass(frozen=True)
@@ -248,7 +250,7 @@ def _read_file(path: Path, name: str, subject: str) -> tuple[PackageFile, list[B
     sha256 = hashlib.sha256(data).hexdigest()
     digests = flat_digests(data)
     if not name.lower().endswith(_IMAGES):
-        return PackageFile(name, len(data), sha256, digests, None), []
+        return PackageFile(name, len(data), sha256, digests, None, _symbols(name, data)), []
     try:
         image = read_pe(data)
     except NotAnExecutable as error:
@@ -261,3 +263,13 @@ def _read_file(path: Path, name: str, subject: str) -> tuple[PackageFile, list[B
         )
         return PackageFile(name, len(data), sha256, digests, None), [problem]
     return PackageFile(name, len(data), sha256, digests | image.digests, image), []
+
+
+def _symbols(name: str, data: bytes) -> frozenset[str]:
+    """What a PDB may be filed under."""
+    if not name.lower().endswith(_PDB):
+        return frozenset()
+    try:
+        return read_pdb(data).symbols()
+    except NotAPdb:
+        return frozenset()

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from harness.model import DriverName
 from harness.package.findings import BuildFinding, FindingKind, Severity
 from harness.package.parts import BuildPackage, PackageFile, version_numbers
+from harness.package.symbols import pdb_of
 from harness.package.trust import SignerFacts, TrustKind
 
 __all__ = ["check_build", "check_package"]
@@ -25,6 +26,7 @@ def check_package(package: BuildPackage, now: dt.datetime) -> Iterator[BuildFind
     """Problems of one package; ``now`` is when its certificates have to be valid."""
     yield from _check_inf(package)
     yield from _check_files(package)
+    yield from _check_symbols(package)
     yield from _check_catalog(package, now)
 
 
@@ -105,6 +107,22 @@ def _check_image(package: BuildPackage, file: PackageFile) -> Iterator[BuildFind
             f"{package} {file.name}",
             f"is version {file.image.file_version}, {package.inf_name} says {package.version}",
             "the package is put together from two builds: build or copy it again",
+        )
+
+
+def _check_symbols(package: BuildPackage) -> Iterator[BuildFinding]:
+    """A PDB beside its driver is to be that driver's: else a debugger refuses it, after the crash."""
+    for file in package.files:
+        pdb = pdb_of(package, file)
+        if pdb is None or file.image is None or file.image.symbols in pdb.symbols:
+            continue
+        keys = " or ".join(sorted(pdb.symbols))
+        is_other = f"is that of another build ({keys})" if keys else "is no PDB of version 7"
+        yield _warning(
+            FindingKind.OTHER_SYMBOLS,
+            f"{package} {pdb.name}",
+            f"{is_other}; {file.name} asks for {file.image.symbols}",
+            "copy the PDB that was linked with the driver",
         )
 
 

@@ -36,6 +36,7 @@ class FindingKind(StrEnum):
     NOT_IN_CATALOG = "not-in-catalog"
     NOT_VALID_NOW = "not-valid-now"
     NO_ROOT = "no-root"
+    OTHER_SYMBOLS = "other-symbols"
     MIXED_VERSIONS = "mixed-versions"
     MIXED_VENDORS = "mixed-vendors"
     MIXED_REVISIONS = "mixed-revisions"

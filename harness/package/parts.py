@@ -18,13 +18,18 @@ _SYMBOLS = (".pdb", ".map")
 
 @dataclass(frozen=True)
 class PackageFile:
-    """A file of a package. ``name`` is its path in it; ``digests`` are those a catalog may list."""
+    """A file of a package. ``name`` is its path in it; ``digests`` are those a catalog may list.
+
+    ``symbols`` are the keys a PDB may be filed under: its GUID and an age (``PeFacts.symbols`` is an
+    image's). None of a file that is no PDB of version 7.
+    """
 
     name: str
     size: int
     sha256: str
     digests: frozenset[str] = field(repr=False)
     image: PeFacts | None
+    symbols: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from harness.model import Arch
 
-__all__ = ["ImageTexts", "make_pe"]
+__all__ = ["AGE", "ImageTexts", "make_pe", "pdb_guid", "pdb_name"]
 
 _FILE_ALIGNMENT = 0x200
 _PAGE = 0x1000
@@ -23,6 +23,7 @@ _CODE = b"\xb8\x02\x00\x00\xc0\xc3"  # mov eax, 0xC0000002 (STATUS_NOT_IMPLEMENT
 _EXECUTABLE, _LARGE_ADDRESS, _BITS_32 = 0x0002, 0x0020, 0x0100
 _NATIVE = 1
 _RESOURCE, _DEBUG = 2, 6  # data directories
+AGE = 1  # of every PDB of ours
 _VERSION_TYPE, _VERSION_NAME, _LANGUAGE = 16, 1, 0x0409
 
 
@@ -92,10 +93,19 @@ def _rounded(size: int, unit: int) -> int:
     return size + -size % unit
 
 
+def pdb_guid(arch: Arch, texts: ImageTexts) -> uuid.UUID:
+    """The GUID by which an image and its PDB belong together."""
+    return uuid.uuid5(uuid.NAMESPACE_URL, f"{arch}/{texts.name}/{texts.version}")
+
+
+def pdb_name(image: str) -> str:
+    """What an image's PDB is called."""
+    return image.rpartition(".")[0] + ".pdb"
+
+
 def _pdb_record(arch: Arch, texts: ImageTexts) -> bytes:
-    identity = uuid.uuid5(uuid.NAMESPACE_URL, f"{arch}/{texts.name}/{texts.version}")
-    pdb = texts.name.rpartition(".")[0] + ".pdb"
-    return b"RSDS" + identity.bytes_le + struct.pack("<I", 1) + pdb.encode() + b"\0"
+    identity = pdb_guid(arch, texts)
+    return b"RSDS" + identity.bytes_le + struct.pack("<I", AGE) + pdb_name(texts.name).encode() + b"\0"
 
 
 def _debug_directory(size: int, place: int, offset: int, timestamp: int) -> bytes:

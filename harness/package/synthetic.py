@@ -16,8 +16,9 @@ from pathlib import Path
 from harness.model import INSTALL_ORDER, Arch, DriverName
 from harness.package.catalogwriter import ListedFile, TestSigner, make_catalog
 from harness.package.infwriter import MARK, make_inf, shape_of
+from harness.package.pdbwriter import make_pdb
 from harness.package.pe import authenticode_digests
-from harness.package.pewriter import ImageTexts, make_pe
+from harness.package.pewriter import AGE, ImageTexts, make_pe, pdb_guid, pdb_name
 
 __all__ = ["CERTIFICATE", "Defect", "make_build"]
 
@@ -40,6 +41,7 @@ class Defect(StrEnum):
     UNSIGNED = "unsigned"  # the catalog as inf2cat leaves it
     FORGED = "forged"  # the catalog changed after signing
     NOT_AN_IMAGE = "not-an-image"  # a driver cut in the middle
+    OTHER_SYMBOLS = "other-symbols"  # PDBs that were linked with other images; refused by debuggers only
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,11 @@ class _Recipe:
     prefix: str
     signer: TestSigner
     now: dt.datetime
+
+    @property
+    def timestamp(self) -> int:
+        """What the linker writes into images."""
+        return int(dt.datetime.combine(self.date, dt.time(), dt.UTC).timestamp())
 
 
 def make_build(
@@ -81,6 +88,7 @@ def _make_package(folder: Path, name: DriverName, arch: Arch, recipe: _Recipe, d
     target = folder / name / arch
     target.mkdir(parents=True)
     files = {file: _image(name, arch, file, recipe, defect) for file in shape_of(name).files}
+    symbols = {pdb_name(file): _pdb(name, arch, file, recipe, defect) for file in files}
     for_arch = _OTHER[arch] if defect is Defect.INF_OF_OTHER_ARCH else arch
     text = make_inf(
         name, for_arch, recipe.version, date=recipe.date, prefix=recipe.prefix, listed=f"{name}.cat"
@@ -89,19 +97,28 @@ def _make_package(folder: Path, name: DriverName, arch: Arch, recipe: _Recipe, d
     signer = None if defect is Defect.UNSIGNED else recipe.signer
     catalog = make_catalog([_listed(file, data) for file, data in files.items()], signer, now=recipe.now)
     files[f"{name}.cat"] = catalog
-    for file, data in _spoiled(files, name, defect).items():
+    for file, data in (_spoiled(files, name, defect) | symbols).items():
         (target / file).write_bytes(data)
 
 
 def _image(name: DriverName, arch: Arch, file: str, recipe: _Recipe, defect: Defect | None) -> bytes:
-    texts = ImageTexts(
+    is_for = _OTHER[arch] if defect is Defect.WRONG_ARCH else arch
+    return make_pe(is_for, _texts(name, file, recipe, defect), timestamp=recipe.timestamp)
+
+
+def _pdb(name: DriverName, arch: Arch, file: str, recipe: _Recipe, defect: Defect | None) -> bytes:
+    is_for = _OTHER[arch] if defect in {Defect.WRONG_ARCH, Defect.OTHER_SYMBOLS} else arch
+    guid = pdb_guid(is_for, _texts(name, file, recipe, defect))
+    return make_pdb(guid, AGE, timestamp=recipe.timestamp)
+
+
+def _texts(name: DriverName, file: str, recipe: _Recipe, defect: Defect | None) -> ImageTexts:
+    return ImageTexts(
         name=file,
         version=_NOT_THIS_VERSION if defect is Defect.VERSION_MISMATCH else recipe.version,
         description=f"Xen {shape_of(name).description} ({MARK})",
         company=f"pvhck ({MARK})",
     )
-    timestamp = int(dt.datetime.combine(recipe.date, dt.time(), dt.UTC).timestamp())
-    return make_pe(_OTHER[arch] if defect is Defect.WRONG_ARCH else arch, texts, timestamp=timestamp)
 
 
 def _listed(file: str, data: bytes) -> ListedFile:

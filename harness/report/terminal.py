@@ -23,8 +23,10 @@ from harness.model import GuestKind, Outcome
 from harness.report.words import (
     GLYPHS,
     Tone,
+    alike,
     answer,
     build_name,
+    crashed_alike,
     duration,
     label_of,
     many,
@@ -148,6 +150,7 @@ def summary(results: RunResults, page: Path | None = None, console: Console | No
     out.print(_sheets(results))
     out.print(_areas(results))
     _print_failures(results, out)
+    _print_crashes(results, out)
     _print_skips(results, out)
     said = answer(results)
     out.print(Text(f"\n{said.sentence}", style=_TONES[said.tone]), soft_wrap=True)
@@ -222,6 +225,14 @@ def _print_failures(results: RunResults, out: Console) -> None:
         out.print(_failure(test), soft_wrap=True)
     if len(both) > _MOST_FAILURES:
         out.print(Text(f"and {len(both) - _MOST_FAILURES} more: see the report"))
+
+
+def _print_crashes(results: RunResults, out: Console) -> None:
+    """What brought down more than one test; of the others their reasons tell."""
+    for signature, tests in alike(results):
+        if len(tests) > 1:
+            line = Text(f"{GLYPHS[Outcome.FAILED]} ", style=_STYLES[Outcome.FAILED])
+            out.print(line.append(one_line(crashed_alike(signature, tests))), soft_wrap=True)
 
 
 def _failure(test: TestResult) -> Text:

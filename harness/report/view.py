@@ -12,8 +12,10 @@ from harness.report.measured import MeasuredRow, measured_rows
 from harness.report.words import (
     KIND_MEANINGS,
     Answer,
+    alike,
     answer,
     build_name,
+    crashed_alike,
     duration,
     label_of,
     run_seconds,
@@ -89,6 +91,14 @@ class HckRow:
 
 
 @dataclass(frozen=True)
+class CrashRow:
+    """A crash and the tests it brought down."""
+
+    words: str
+    tests: tuple[TestResult, ...]
+
+
+@dataclass(frozen=True)
 class Page:
     """Everything the template needs."""
 
@@ -101,6 +111,7 @@ class Page:
     sheets: tuple[Sheet, ...]
     areas: tuple[AreaRow, ...]
     failures: tuple[Failure, ...]
+    crashes: tuple[CrashRow, ...]
     expected: tuple[TestResult, ...]
     skipped: tuple[tuple[str, tuple[TestResult, ...]], ...]
     measured: tuple[tuple[Area, tuple[MeasuredRow, ...]], ...]
@@ -130,6 +141,7 @@ def page_of(folder: Path) -> Page:
         sheets=tuple(_sheet(sheet, results) for sheet in results.verdict.drivers),
         areas=tuple(_area(area, results.tests) for area in Area if _of(area, results.tests)),
         failures=_failures(results.tests, Exhibits(folder)),
+        crashes=tuple(CrashRow(crashed_alike(name, tests), tests) for name, tests in alike(results)),
         expected=tuple(test for test in results.tests if test.outcome is Outcome.EXPECTED),
         skipped=_skipped(results.tests),
         measured=_by_area(rows),

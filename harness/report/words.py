@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -23,8 +23,10 @@ __all__ = [
     "KIND_MEANINGS",
     "Answer",
     "Tone",
+    "alike",
     "answer",
     "build_name",
+    "crashed_alike",
     "duration",
     "figure",
     "guest_kinds",
@@ -146,6 +148,22 @@ def build_name(build: DriverBuildFacts | None) -> str:
     versions = ", ".join(sorted({package.version for package in build.packages}))
     synthetic = ", synthetic" if build.synthetic and build.path != "synthetic" else ""
     return f"{build.path}{synthetic}{', ' + versions if versions else ''}"
+
+
+def alike(results: RunResults) -> tuple[tuple[str, tuple[TestResult, ...]], ...]:
+    """The tests that failed by a crash, by its signature: what happened most first."""
+    found: dict[str, list[TestResult]] = {}
+    for test in results.tests:
+        if test.outcome is Outcome.FAILED and test.signature:
+            found.setdefault(test.signature, []).append(test)
+    return tuple(
+        (name, tuple(found[name])) for name in sorted(found, key=lambda one: (-len(found[one]), one))
+    )
+
+
+def crashed_alike(signature: str, tests: Sequence[TestResult]) -> str:
+    """``3 tests crashed alike: 0xD1 in xenvif.sys``."""
+    return f"{many(len(tests), 'test')} crashed{' alike' if len(tests) > 1 else ''}: {signature}"
 
 
 def label_of(test: TestFacts | TestResult) -> str:

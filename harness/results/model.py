@@ -146,7 +146,8 @@ class TestFacts:
 class AttemptResult:
     """One attempt at a test. ``host`` is empty when none was leased.
 
-    ``nested``: the host is itself a guest (nested Xen), so that its speed means nothing.
+    ``nested``: the host is itself a guest (nested Xen), so that its speed means nothing. ``signature`` names
+    the crash of an attempt that failed by one, as ``0xD1 in xenvif.sys``: equal for crashes alike.
     """
 
     number: int
@@ -160,11 +161,15 @@ class AttemptResult:
     xen_version: str = ""
     nested: bool = False
     evidence: tuple[str, ...] = ()
+    signature: str = ""  # results from before 2026-11-26 say none
 
 
 @dataclass(frozen=True)
 class TestResult:
-    """A test and what became of it: the attempt that decided, and all attempts."""
+    """A test and what became of it: the attempt that decided, and all attempts.
+
+    ``signature`` is that of the attempt that decided.
+    """
 
     __test__ = False
 
@@ -184,6 +189,7 @@ class TestResult:
     hck: tuple[str, ...]
     attempts: tuple[AttemptResult, ...]
     evidence: tuple[str, ...]
+    signature: str = ""
 
 
 @dataclass(frozen=True)

@@ -128,6 +128,7 @@ def _test(facts: TestFacts, seen: _Seen) -> TestResult:
         hck=facts.hck,
         attempts=attempts,
         evidence=tuple(path for attempt in attempts for path in attempt.evidence),
+        signature=deciding.signature,
     )
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from harness.dump import Crash
 from harness.guest.crash import CrashWatch
 from harness.guest.guest import Guest
 from harness.host.figures import HostFigures
 from harness.host.host import Host
-from harness.model import Measurement, Outcome
+from harness.model import FailureKind, Measurement, Outcome
 from harness.session.lab_session import LeasedHost
 from harness.session.outcome import PASSED, Judgement, worse
 
@@ -34,6 +36,7 @@ class Attempt:
     judgement: Judgement = PASSED
     measurements: list[Measurement] = field(default_factory=list)
     evidence: list[str] = field(default_factory=list)
+    crash: Crash | None = None  # what the guest came down by
 
     @property
     def duration_s(self) -> float:
@@ -43,6 +46,15 @@ class Attempt:
     def add(self, judgement: Judgement) -> None:
         """Take a phase's judgement into account; the graver one stays."""
         self.judgement = worse(self.judgement, judgement)
+
+    def take(self, evidence: Iterable[str], crash: Crash | None) -> None:
+        """Take what was gathered; a crash is named in the reason, if that does not name it by itself."""
+        self.evidence += evidence
+        if crash is None or self.judgement.kind is not FailureKind.CRASH:
+            return
+        self.crash = crash
+        if str(crash) not in self.judgement.reason:
+            self.judgement = replace(self.judgement, reason=f"{self.judgement.reason}; {crash}")
 
     def measure(
         self,

@@ -83,7 +83,7 @@ class Attempts:
         attempt = item.stash[attempt_key]
         attempt.add(judge(call.excinfo.value if call.excinfo else None, in_call=call.when == "call"))
         if attempt.spoilt and not attempt.evidence:
-            attempt.evidence += self._journal.gather(item, attempt)
+            attempt.take(*self._journal.gather(item, attempt))
         return report
 
     def _end(self, item: pytest.Item, attempt: Attempt) -> None:

@@ -5,24 +5,48 @@ from __future__ import annotations
 import logging
 import re
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
+from harness.dump import Crash
 from harness.errors import HarnessError
-from harness.evidence import Scene, collect, provoke_dump
+from harness.evidence import Scene, WantedDumps, collect, provoke_dump
 from harness.guest.guest import Guest
 from harness.host.host import Host
 from harness.lab import Redactor
 from harness.model import FailureKind, Outcome
 from harness.results import AttemptResult, DriverFound, utc
 from harness.results.recorder import EventWriter
+from harness.session.aftermath import (
+    Aftermath,
+    came_down,
+    crash_heard,
+    domid_of,
+    keep_all_symbols,
+    kept_core,
+    look_after,
+)
 from harness.session.attempt import Attempt
-from harness.session.state import planned_key
+from harness.session.lab_session import LabSession
+from harness.session.options import Keep
+from harness.session.state import lab_of, planned_key
 
-__all__ = ["Journal"]
+__all__ = ["SYMBOLS", "Gathered", "Journal"]
 
 _log = logging.getLogger(__name__)
+
+SYMBOLS = "symbols"  # a symbol store in the run's folder, once a guest has crashed
+
+
+class Gathered(NamedTuple):
+    """Evidence, as paths relative to the run's folder, and the crash it tells of."""
+
+    evidence: Sequence[str] = ()
+    crash: Crash | None = None
 
 
 class Journal:
@@ -32,7 +56,7 @@ class Journal:
         self.redactor = redactor
         self._writer = writer
         self._worst: set[Outcome] = set()
-        self._of_the_lost: dict[str, list[str]] = {}  # evidence of guests that no test got, by name
+        self._of_the_lost: dict[str, Gathered] = {}  # of guests that no test got, by name
 
     @property
     def has_failures(self) -> bool:
@@ -64,6 +88,7 @@ class Journal:
             started=utc(attempt.started),
             duration_s=round(attempt.duration_s, 3),
             evidence=tuple(attempt.evidence),
+            signature=attempt.crash.signature if attempt.crash is not None else "",
             host=where.host,
             toolstack=where.toolstack,
             xen_version=where.xen_version,
@@ -75,10 +100,10 @@ class Journal:
         """What an install or a look at a guest found of a driver."""
         self._writer.driver_found(found)
 
-    def gather(self, item: pytest.Item, attempt: Attempt) -> list[str]:
-        """Evidence of an attempt that went wrong; paths relative to the run's folder."""
+    def gather(self, item: pytest.Item, attempt: Attempt) -> Gathered:
+        """Evidence of an attempt that went wrong."""
         if attempt.host is None:
-            return []
+            return Gathered()
         guest = attempt.guest
         if guest is None and attempt.leased is not None:
             guest = attempt.leased.keeper.lost(item.stash[planned_key].template)
@@ -89,21 +114,59 @@ class Journal:
             self._of_the_lost[guest.name] = found
         return found
 
-    def _collect(self, item: pytest.Item, attempt: Attempt, host: Host, guest: Guest | None) -> list[str]:
+    def _collect(self, item: pytest.Item, attempt: Attempt, host: Host, guest: Guest | None) -> Gathered:
         name = f"{_safe(item.nodeid)}-{attempt.number}"
         folder = self._writer.folder / "evidence" / name
         self.say(f"gathering evidence of {item.nodeid}")
         started = time.monotonic()
+        crash = None
         try:
             scene = Scene(host, guest, guest.name if guest else "", attempt.store_before)
             found = collect(scene, folder, redact=self.redactor.clean)
-            if guest is not None and attempt.judgement.kind is FailureKind.HANG:
-                found += provoke_dump(guest, folder, redact=self.redactor.clean)
+            if guest is not None:
+                after = self._after(lab_of(item.config), attempt, guest, folder)
+                found += after.files
+                crash = after.crash
         except HarnessError as error:
             self.warn(f"no evidence of {item.nodeid}: {error}")
-            return []
+            return Gathered()
         _log.info("evidence of %s took %.1f s", item.nodeid, time.monotonic() - started)
-        return [f"evidence/{name}/{path}" for path in found]
+        return Gathered([f"evidence/{name}/{path}" for path in sorted(set(found))], crash)
+
+    def _after(self, lab: LabSession, attempt: Attempt, guest: Guest, folder: Path) -> Aftermath:
+        """What is done with a guest that crashed or hangs once its evidence is there."""
+        kind = attempt.judgement.kind
+        if kind not in {FailureKind.CRASH, FailureKind.HANG}:
+            return Aftermath()
+        builds = (lab.build, lab.older_build)
+        trouble = keep_all_symbols(builds, guest.template.arch, self._writer.folder / SYMBOLS)
+        if trouble:
+            self.warn(trouble)
+        files: tuple[str, ...] = ()
+        if kind is FailureKind.HANG:
+            before = domid_of(guest)
+            files = self._end_hang(lab, attempt, guest, folder)
+            if not came_down(guest, before):
+                return Aftermath(files)  # it wrote no dump
+        # what ends a hang is our own NMI, which says nothing of it
+        told = crash_heard(guest, attempt.watch) if kind is FailureKind.CRASH else None
+        wanted = WantedDumps(
+            whole=lab.options.full_dumps,
+            expected=told is not None or kind is FailureKind.HANG,
+            before=attempt.watch.dumps_before if attempt.watch is not None else None,
+            since=guest.boot_id,
+        )
+        self.say(f"fetching the dumps of {guest.name}")
+        may_reset = lab.options.keep is Keep.NEVER
+        after = look_after(guest, folder, told, wanted, may_reset=may_reset, redact=self.redactor.clean)
+        return Aftermath((*files, *after.files), after.crash)
+
+    def _end_hang(self, lab: LabSession, attempt: Attempt, guest: Guest, folder: Path) -> tuple[str, ...]:
+        core: tuple[str, ...] = ()
+        if lab.options.core_dumps and attempt.leased is not None:
+            self.say(f"writing a core dump of {guest.name}")
+            core = kept_core(guest, attempt.leased.area, folder, redact=self.redactor.clean)
+        return (*core, *provoke_dump(guest, folder, redact=self.redactor.clean))
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,8 @@ class RunOptions:
     seed: int
     reports: Path
     argv: tuple[str, ...]
+    full_dumps: bool = False  # MEMORY.DMP whole, not its header only
+    core_dumps: bool = False  # of guests that hang, by the toolstack
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -53,6 +55,8 @@ def add_options(parser: pytest.Parser) -> None:
     group.addoption("--pv-host", metavar="NAME", action="append", default=[], help="only this host")
     group.addoption("--pv-template", metavar="NAME", action="append", default=[], help="only this template")
     group.addoption("--pv-keep", choices=[keep.value for keep in Keep], default=Keep.NEVER.value)
+    group.addoption("--pv-full-dumps", action="store_true", help="bring MEMORY.DMP whole after a crash")
+    group.addoption("--pv-core-dumps", action="store_true", help="a core dump of each guest that hangs")
     group.addoption("--pv-max-time", metavar="M", type=minutes, help="minutes after which no test begins")
     group.addoption("--pv-wait", metavar="M", type=minutes, default=0, help="minutes to wait for busy hosts")
     group.addoption(
@@ -102,4 +106,6 @@ def read_options(config: pytest.Config) -> RunOptions | None:
         seed=config.getoption("--pv-seed"),
         reports=Path(config.getoption("--pv-reports")),
         argv=tuple(str(word) for word in config.invocation_params.args),
+        full_dumps=config.getoption("--pv-full-dumps"),
+        core_dumps=config.getoption("--pv-core-dumps"),
     )

@@ -71,7 +71,8 @@ class RunSpec:
     """One run: which scenarios (pytest's ``-k``), which switches, what of lab and profile is another.
 
     ``host`` and ``time_factor`` are the first host's; the others have neither. ``profile`` goes over
-    ``_PROFILE``, by area and key. ``turn`` tells two runs of the same apart.
+    ``_PROFILE``, by area and key. ``words`` are further options of the command. ``turn`` tells two runs of
+    the same apart.
     """
 
     select: str
@@ -82,6 +83,7 @@ class RunSpec:
     template: Mapping[str, str] = field(default_factory=dict)
     profile: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     build: bool = True
+    words: tuple[str, ...] = ()
     turn: int = 1
 
     def write(self, folder: Path, builds: Sequence[Path]) -> list[str]:
@@ -98,7 +100,7 @@ class RunSpec:
         older, newer = builds
         build = ["--upgrade-from", str(older), "--build", str(newer)] if self.build else []
         lab = ["--hosts", "hosts.ini", "--profile", "./tiny.toml"]
-        return ["run", "-j", "1", *lab, "-k", self.select, *build]
+        return ["run", "-j", "1", *lab, "-k", self.select, *build, *self.words]
 
     def _host(self, number: int) -> str:
         text = f"[host sim-{'abc'[number]}]\nkind = simulated\nxen = 4.17\nmemory = 4g\nvcpus = 4\n"

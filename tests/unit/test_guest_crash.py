@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from harness.errors import GuestCrashed, GuestHung, InfrastructureError
-from harness.guest.crash import CrashWatch
+from harness.guest.crash import CrashWatch, crash_told
 from harness.host.toolstack.protocol import DomainInfo
 from harness.model import GuestKind
 from harness.operations import DumpFile, EventMark, StopEvents
@@ -28,8 +28,15 @@ OURS = DomainInfo(
 )
 OTHER = replace(OURS, name="win2", domid=8)
 BUGCHECK = "(XEN) (d{}) XEN|BUGCHECK: ====>\n"
+_HEAD = "DRIVER_IRQL_NOT_LESS_OR_EQUAL: 00000028 00000002 00000000 8235CA3F"
 TRIPLE = "(XEN) d{}v0 Triple fault - invoking HVM shutdown action 1\n"
 QUIET = StopEvents(requested=0, clean=0, unclean=0, bugchecks=0)
+
+
+def told(domid: int, module: str = "xenvif.sys") -> str:
+    """What xen.sys says of a bugcheck: win-xenbus src/xen/bug_check.c."""
+    lines = ("====>", _HEAD, f"          ADDRESS: {module} + 00001A3F", "<====")
+    return "".join(f"(XEN) (d{domid}) XEN|BUGCHECK: {line}\n" for line in lines)
 
 
 @dataclass
@@ -88,12 +95,36 @@ def test_a_domain_in_state_c_is_a_crash_whatever_the_rest_says():
 def test_a_crash_says_what_the_hypervisor_s_log_says_of_it():
     def crash(scene):
         scene.present = [replace(OURS, reason="c")]
-        for words in ("====>", "DRIVER_IRQL_NOT_LESS_OR_EQUAL: 00000000", "xenvif.sys", "<===="):
-            scene.log += f"(XEN) (d7) XEN|BUGCHECK: {words}\n"
+        scene.log += told(7)
 
     said = found(Scene(), crash)
-    assert "DRIVER_IRQL_NOT_LESS_OR_EQUAL: 00000000; xenvif.sys" in said
+    assert "0xD1 DRIVER_IRQL_NOT_LESS_OR_EQUAL in xenvif.sys" in said
     assert "===" not in said
+
+
+def test_a_bugcheck_in_a_form_we_do_not_know_is_said_as_it_stands():
+    def crash(scene):
+        scene.log += "(XEN) (d7) XEN|BUGCHECK: ====>\n(XEN) (d7) XEN|BUGCHECK: SOMETHING ELSE\n"
+
+    assert "log: SOMETHING ELSE" in found(Scene(), crash)
+
+
+def test_a_watch_tells_of_the_crash_since_it_began_and_of_none_before():
+    scene = Scene(log=told(7, "xenvbd.sys"))
+    watch = CrashWatch(scene)
+    assert watch.crash() is None
+
+    scene.log += told(7)
+
+    assert watch.crash().signature == "0xD1 in xenvif.sys"
+
+
+def test_the_crash_of_a_domain_nobody_watched_is_in_the_log_by_its_number():
+    scene = Scene(log=told(OTHER.domid, "xenvbd.sys") + told(7))
+
+    assert crash_told(scene).signature == "0xD1 in xenvif.sys"
+    scene.present = [OTHER]
+    assert crash_told(scene) is None, "a domain that is gone has no number"
 
 
 def test_a_bugcheck_in_the_hypervisor_s_log_is_a_crash():

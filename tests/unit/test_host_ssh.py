@@ -189,6 +189,26 @@ def test_a_file_goes_there_and_back(host, size):
     assert shell.get(path) == content
 
 
+@pytest.mark.parametrize("size", [0, 300_000])
+def test_a_file_is_brought_into_one_of_ours(host, tmp_path, size):
+    shell, server = host
+    content = os.urandom(size)
+    source = server.machine.root / "core"
+    source.write_bytes(content)
+
+    shell.fetch(str(source), tmp_path / "here")
+
+    assert (tmp_path / "here").read_bytes() == content
+
+
+def test_a_file_that_cannot_be_brought_is_named(host, tmp_path):
+    shell, server = host
+    missing = str(server.machine.root / "none")
+
+    with pytest.raises(InfrastructureError, match=f"cannot read {missing}"):
+        shell.fetch(missing, tmp_path / "here")
+
+
 def test_a_local_file_is_put_by_path(host, tmp_path):
     shell, server = host
     source = tmp_path / "source"
@@ -239,6 +259,8 @@ def test_commands_files_and_streams_are_root_s_with_sudo(sudo_host):
     assert shell.run(["echo", "a  b"]).stdout == "a  b\n"
     shell.put(b"content\xff", path)
     assert shell.get(path) == b"content\xff"
+    shell.fetch(path, server.machine.root / "here")
+    assert (server.machine.root / "here").read_bytes() == b"content\xff"
     with pytest.raises(InfrastructureError, match="cannot write"):
         shell.put(b"x", str(server.machine.root / "no" / "file"))
     with pytest.raises(InfrastructureError, match="cannot read"):

@@ -47,7 +47,7 @@ class Programs:
 
         def finish() -> Ended:
             if driver is not None and faults.hits(FaultKind.BUGCHECK_INSTALL, driver):
-                system.bugcheck(DRIVER_FAULT, driver)
+                system.bugcheck(DRIVER_FAULT, f"{driver}.sys")
             if removed is not None and faults.hits(FaultKind.REMOVAL_REFUSED, removed):
                 return Ended(ACCESS_DENIED, "Microsoft PnP Utility\r\n\r\nAccess is denied.\r\n")
             ended = system.pnputil.run(arguments)

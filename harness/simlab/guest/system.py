@@ -9,7 +9,7 @@ from harness.model import DriverName
 from harness.simlab.faults import FaultKind
 from harness.simlab.guest.balloon import Balloon
 from harness.simlab.guest.control import Control
-from harness.simlab.guest.crash import DRIVER_FAULT, INACCESSIBLE_BOOT_DEVICE, BugCode, crash
+from harness.simlab.guest.crash import DRIVER_FAULT, INACCESSIBLE_BOOT_DEVICE, BugCode, Kernel, crash
 from harness.simlab.guest.disk import StoredPackage, SystemDisk
 from harness.simlab.guest.drivers import Drivers
 from harness.simlab.guest.editions import edition_of
@@ -34,6 +34,7 @@ __all__ = ["System"]
 
 _HOT_REMOVE = (9, 2)  # guess: since this version the balloon takes from the total (BUS 906d93f, 2025-06)
 _UNSUSPENDED = 7
+_INBOX_DRIVERS = ("ntoskrnl.exe", "hal.dll", "ndis.sys", "storport.sys")  # some of those in every kernel
 _AGENT_STARTED = 6
 
 
@@ -214,12 +215,11 @@ class System:
         self.disk.save()
         self.life.after(self.life.machine.pace.acknowledge, lambda: self.stop(reason, clean=True))
 
-    def bugcheck(self, what: BugCode, subject: str) -> None:
-        """The kernel gives up."""
+    def bugcheck(self, what: BugCode, culprit: str) -> None:
+        """The kernel gives up; ``culprit`` is the file of the driver it is put down to."""
         files = None if what is INACCESSIBLE_BOOT_DEVICE else self.files
-        xen = self.drivers.loaded(DriverName.XENBUS) or subject == DriverName.XENBUS
         reason = crash(
-            self.life.machine, self.kept, what, files=files, subject=subject, xen=xen, seed=self.seed
+            self.life.machine, self.kept, what, self._kernel(culprit), files=files, culprit=culprit
         )
         self.stopping = True
         self.picture = Picture.BUGCHECK
@@ -238,6 +238,15 @@ class System:
                 self.life.after(self.life.machine.pace.job, fail)
                 return True
         return False
+
+    def _kernel(self, culprit: str) -> Kernel:
+        xen = self.drivers.loaded(DriverName.XENBUS) or culprit == f"{DriverName.XENBUS}.sys"
+        ours = [f"{name}.sys" for name in self.drivers.tree.serving]
+        loaded = [*_INBOX_DRIVERS, *(["xen.sys"] if xen else []), *ours, culprit]
+        drivers = [name for name in dict.fromkeys(loaded) if name]
+        return Kernel(
+            int(self.edition.version.rpartition(".")[2]), drivers, xen, f"{self.seed}/{self.boot_id}"
+        )
 
     def _suspend(self) -> None:
         self.disk.save()
