@@ -23,16 +23,26 @@ _NUMBER = re.compile(r"[0-9A-Fa-f]{8}")
 # The address at fault as a module and the place in it, by the handlers that print one.
 _AT_FAULT = re.compile(r"(?:ADDRESS:|[0-9A-F]{8} AT) (\S+) \+ [0-9A-F]+")
 _FRAME = re.compile(r"[0-9A-F]{8,16}: \((?:[0-9A-F]{8,16} ?)+\) (\S+) \+ [0-9A-F]+")
+# What Windows writes to the crash registers, as Xen prints it (xen/arch/x86/hvm/viridian/viridian.c); newer
+# ones have the longer name and the 0x.
+_VIRIDIAN = re.compile(r"VIRIDIAN (?:GUEST_)?CRASH: " + " ".join([r"(?:0x)?([0-9a-f]{1,16})"] * 5) + r"\b")
 _KERNEL = {"ntoskrnl.exe", "ntkrnlpa.exe", "ntkrnlmp.exe", "hal.dll"}
 
 
 def crash_in_log(lines: Iterable[str]) -> Crash | None:
     """The last crash that these lines of one guest tell of; None if they tell of none that is known."""
+    lines = tuple(lines)
     said = _last([line.partition(MARK)[2].strip(" :") for line in lines if MARK in line])
     bugcheck = next((found for found in map(_bugcheck, said) if found is not None), None)
     if bugcheck is None:
-        return None
+        told = [_of_viridian(match) for match in map(_VIRIDIAN.search, lines) if match]
+        return Crash(told[-1], "") if told else None
     return Crash(bugcheck, _at_fault(said) or (_caller(said) if bugcheck.code == ASSERTION else ""))
+
+
+def _of_viridian(match: re.Match[str]) -> Bugcheck:
+    code, first, second, third, fourth = (int(word, 16) for word in match.groups())
+    return Bugcheck(code_of(code), (first, second, third, fourth))
 
 
 def _last(said: Sequence[str]) -> Sequence[str]:

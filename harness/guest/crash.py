@@ -18,7 +18,8 @@ __all__ = ["CrashWatch", "crash_told", "triple_faults"]
 # xen.sys writes bugchecks to port 0xE9, the hypervisor shows them as guest lines
 # (win-xenbus src/xen/bug_check.c; facts/pv-drivers.md 7).
 _MARK = "XEN|BUGCHECK"
-_BUGCHECK = re.compile(rf"\(d(?P<domid>\d+)\).*{re.escape(_MARK)}")
+# A guest with viridian's crash registers tells Xen of it without xen.sys (viridian.c).
+_BUGCHECK = re.compile(rf"\bd(?P<domid>\d+)(?:\)|v\d+ ).*(?:{re.escape(_MARK)}|VIRIDIAN (?:GUEST_)?CRASH: )")
 # Under TCG a nested guest now and then restarts by itself (facts/nested-xen.md): the lab's fault.
 _TRIPLE_FAULT = re.compile(r"d(?P<domid>\d+)v\d+ Triple fault")
 
@@ -85,12 +86,21 @@ class CrashWatch:
         return self._before.dumps
 
     def bugcheck(self) -> str:
-        """What the hypervisor's log says of bugchecks of the guest since the beginning, empty for none."""
-        return self._new_bugchecks(self._bugcheck_lines())
+        """What the host's logs say of bugchecks of the guest since the beginning, empty for none."""
+        words = self._new_bugchecks(self._bugcheck_lines())
+        if not words and (crash := self._crash_told_to_qemu()) is not None:
+            words = f"bugcheck in QEMU's log: {crash}"
+        return words
 
     def crash(self) -> Crash | None:
-        """The crash that the hypervisor's log tells of since the beginning."""
-        return crash_in_log(self._bugcheck_lines() - self._before.bugchecks)
+        """The crash that the host's logs tell of since the beginning."""
+        told = crash_in_log(self._bugcheck_lines() - self._before.bugchecks)
+        return told or self._crash_told_to_qemu()
+
+    def _crash_told_to_qemu(self) -> Crash | None:
+        """xen.sys also writes to port 0x12: in the log of this life's QEMU, if that was told to keep it."""
+        log = f"/var/log/xen/qemu-dm-{self._guest.name}.log"
+        return crash_in_log(self._guest.host.shell.run(["tail", "-n", "500", log]).stdout.splitlines())
 
     def _bugcheck_lines(self) -> Counter[str]:
         toolstack = self._guest.host.toolstack

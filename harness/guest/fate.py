@@ -27,13 +27,21 @@ def fate(
         return _gone(host, name, domid, error)
     if domain.crashed:
         return GuestCrashed(f"{name} crashed; {error}")
-    if domain.paused:  # no guest does that to itself
+    # Xen pauses a domain that has shut down; that a guest cannot do to itself
+    if domain.paused and not domain.shutdown:
         return _meddled(host, f"somebody paused {name}; {error}")
-    if domid not in {0, domain.domid} and not restarting:
+    went = "" if restarting else _went(domain, domid)
+    return GuestGone(f"{name} {went}; {error}") if went else None
+
+
+def _went(domain: DomainInfo, domid: int) -> str:
+    """How it goes, or went and came back, in words; empty if it stayed."""
+    if domain.shutdown:
+        return f"{'restarts' if domain.reason == 'r' else 'shut down'} though nobody asked it to"
+    if domid not in {0, domain.domid}:
         # Windows without XENBUS restarts after a bugcheck: its domain never is in state c
-        was = f"its domain {domid} is now {domain.domid}"
-        return GuestGone(f"{name} restarted though nobody asked it to: {was}; {error}")
-    return None
+        return f"restarted though nobody asked it to: its domain {domid} is now {domain.domid}"
+    return ""
 
 
 def _gone(host: Host, name: str, domid: int, error: HarnessError) -> HarnessError:

@@ -26,7 +26,7 @@ from harness.guest.calls import operations_over
 from harness.guest.channel import ANNOUNCE_S, WinRmChannel
 from harness.guest.exchanges import ExchangeLog
 from harness.guest.fate import fate
-from harness.guest.signs import Life, sign_of_a_boot, sign_of_life
+from harness.guest.signs import Life, shows_a_stop, sign_of_a_boot, sign_of_life
 from harness.guest.winrm import Endpoint, default_port, identify, peer_fingerprint
 from harness.host.address import GuestPlace, find_address
 from harness.host.domain import DomainSpec
@@ -339,6 +339,8 @@ class Guest:
             return GuestError(f"{self.name} lost the connection and answers again; {error}")
         if life.trace:
             return GuestError(f"{self.name} lost its network: {life.trace}, but {error}")
+        if shows_a_stop(self.host, self.domain):
+            return GuestCrashed(f"{self.name} crashed: it shows a stop screen; {error}")
         return GuestHung(f"{self.name} {words}: {error}")
 
     def _life(self) -> Life:

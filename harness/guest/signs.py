@@ -12,11 +12,12 @@ from dataclasses import dataclass
 
 from harness.deadline import Deadline, Done, NotYet, WaitTimedOut, wait_until
 from harness.errors import CommandFailed, OutputNotUnderstood
+from harness.guest.stopscreen import is_stop_screen
 from harness.host.domain import DomainSpec
 from harness.host.host import Host
 from harness.host.toolstack.protocol import NoSuchDomain
 
-__all__ = ["Life", "Traces", "difference", "look", "sign_of_a_boot", "sign_of_life"]
+__all__ = ["Life", "Traces", "difference", "look", "shows_a_stop", "sign_of_a_boot", "sign_of_life"]
 
 _CONNECTED = "4"  # XenbusState (xen/include/public/io/xenbus.h)
 # What the guest itself writes (facts/pv-drivers.md 2.2); data/pvhck is where tests write from both sides.
@@ -81,6 +82,14 @@ def sign_of_a_boot(host: Host, domain: DomainSpec) -> str:
         if host.xenstore.find(f"{folder}/{number}/state") == _CONNECTED:
             return f"its vif {number} is connected"
     return ""
+
+
+def shows_a_stop(host: Host, domain: DomainSpec) -> bool:
+    """Whether its screen says that it crashed; False as well where there is no picture."""
+    try:
+        return is_stop_screen(host.toolstack.screen_dump(domain.name))
+    except (CommandFailed, OutputNotUnderstood):
+        return False
 
 
 def look(host: Host, domain: DomainSpec) -> Traces:

@@ -92,7 +92,7 @@ class Attempts:
             attempt.guest.break_()  # what broke may be the teardown itself, after the fixtures had their say
         _look_for_leftovers(attempt)
         if attempt.spoilt and not attempt.evidence:
-            attempt.evidence += self._journal.gather(item, attempt)
+            attempt.take(*self._journal.gather(item, attempt))
         self._journal.attempt_finished(item, attempt)
         self._ended(item, attempt)
 

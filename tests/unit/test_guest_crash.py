@@ -50,6 +50,7 @@ class Scene:
     dumps: tuple[DumpFile, ...] = ()
     stops: StopEvents = QUIET
     silence: Exception | None = None
+    qemu: str = ""
 
     @property
     def host(self):
@@ -58,7 +59,10 @@ class Scene:
             domains=lambda: tuple(self.present),
             find=lambda name: next((one for one in self.present if one.name == name), None),
         )
-        return SimpleNamespace(toolstack=toolstack, name="xen1")
+        shell = SimpleNamespace(
+            run=lambda argv: SimpleNamespace(stdout=self.qemu if argv[0] == "tail" else "")
+        )
+        return SimpleNamespace(toolstack=toolstack, shell=shell, name="xen1")
 
     @property
     def operations(self):
@@ -209,3 +213,33 @@ def test_a_guest_that_was_silent_before_is_judged_by_its_host_alone():
     scene = Scene(silence=GuestHung("silent"))
     watch = CrashWatch(scene)
     watch.check()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "(XEN) d7v0 VIRIDIAN CRASH: d1 0 2 0 fffff80012345678",
+        "(XEN) d7v1 VIRIDIAN GUEST_CRASH: 0xd1 0 0x2 0 0xfffff80012345678",
+    ],
+)
+def test_a_bugcheck_that_only_viridian_s_registers_tell_of_is_a_crash(line: str) -> None:
+    def crash(scene: Scene) -> None:
+        scene.log += f"{line}\n"
+
+    assert "0xD1 DRIVER_IRQL_NOT_LESS_OR_EQUAL" in found(Scene(), crash)
+
+
+def test_a_bugcheck_of_another_guest_s_viridian_registers_is_not_ours() -> None:
+    scene = Scene(present=[OURS, replace(OURS, name="win2", domid=8)])
+    watch = CrashWatch(scene)
+    scene.log += "(XEN) d8v0 VIRIDIAN CRASH: d1 0 2 0 fffff80012345678\n"
+    watch.check()
+
+
+def test_a_crashed_guest_s_bugcheck_is_looked_for_in_the_log_of_its_qemu_too() -> None:
+    def crash(scene: Scene) -> None:
+        scene.present = [replace(OURS, shutdown=True, reason="c")]
+        head = "0000007B: FFFFF80012345678 0000000000000002 0000000000000000 0000000000000000"
+        scene.qemu = f"xen platform: XEN|BUGCHECK: ====>\nxen platform: XEN|BUGCHECK: {head}\n"
+
+    assert "bugcheck in QEMU's log: 0x7B INACCESSIBLE_BOOT_DEVICE" in found(Scene(), crash)

@@ -23,8 +23,9 @@ _DESTROYED = "Domain 9 has been destroyed.\n"
     [
         (_RESTARTED[1], 9, False),
         (_RESTARTED[1] + _DESTROYED, 9, True),
-        (_RESTARTED[1] + _DESTROYED, 8, False),
-        (_RESTARTED[1].replace("Domain 8", "Domain 19") + "Domain 19 has been destroyed.\n", 9, False),
+        (_RESTARTED[1] + _DESTROYED, 8, True),  # it was restarting when it was last seen
+        (_RESTARTED[1] + _DESTROYED, 10, False),  # an earlier life; this one's log is not written yet
+        (_DESTROYED + _RESTARTED[1], 9, False),  # somebody made it again
         ("", 9, False),
     ],
 )

@@ -38,6 +38,7 @@ __all__ = ["SLOW_S", "CommandToolstack"]
 _QUICK_S = 30
 SLOW_S = 200
 _LOG_BYTES = 4096
+_DESTROYED = re.compile(r"(Domain (\d{1,9}) has been destroyed\.\n?)")
 
 
 class CommandToolstack(ReadBack):
@@ -80,7 +81,8 @@ class CommandToolstack(ReadBack):
     def taken_away(self, name: str, domid: int) -> bool:
         """See ``Toolstack.taken_away``. What stays for each domain logs its end (xl_vmcontrol.c, 4.17)."""
         log = self._shell.run(["tail", "-c", str(_LOG_BYTES), f"/var/log/xen/{self.program}-{name}.log"])
-        return f"Domain {domid} has been destroyed." in log.stdout
+        ends = _DESTROYED.findall(log.stdout)
+        return bool(ends) and log.stdout.endswith(ends[-1][0]) and int(ends[-1][1]) >= domid
 
     # -- life and death
 

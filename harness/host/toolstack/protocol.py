@@ -249,7 +249,10 @@ class Toolstack(Protocol):
         """Seconds since the domain was made."""
 
     def taken_away(self, name: str, domid: int) -> bool:
-        """Whether it tells that somebody took this life of a domain away; False if it tells nothing, too."""
+        """Whether it tells that somebody took this life of a domain, or a later one, away.
+
+        False as well if it tells nothing.
+        """
 
     def screen_dump(self, name: str) -> bytes:
         """The screen of a domain with a graphics adapter, as a PPM picture."""
