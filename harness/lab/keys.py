@@ -179,7 +179,12 @@ class HostKeys:
         shown="found out",
     )
     FAULTS: Final = Key[tuple[str, ...]](
-        "faults", read.WORDS, (), "Fault switches to play.", shown="none", only=_SIMULATED_HOST
+        "faults",
+        read.WORDS,
+        (),
+        "Fault switches to play: `NAME`, `NAME:WORD`, `NAME@STAGE` ([which](outcomes-and-faults.md)).",
+        shown="none",
+        only=_SIMULATED_HOST,
     )
 
 
@@ -252,7 +257,12 @@ class TemplateKeys:
         shown="every host that can carry it",
     )
     FAULTS: Final = Key[tuple[str, ...]](
-        "faults", read.WORDS, (), "Fault switches to play.", shown="none", only=_SIMULATED_GUEST
+        "faults",
+        read.WORDS,
+        (),
+        "Fault switches to play: `NAME`, `NAME:WORD`, `NAME@STAGE` ([which](outcomes-and-faults.md)).",
+        shown="none",
+        only=_SIMULATED_GUEST,
     )
 
 
