@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.image.follow import Console
@@ -61,6 +61,7 @@ _LIVES = st.lists(
 )
 
 
+@settings(deadline=None, max_examples=60)  # the machine may be busy
 @given(_LIVES, st.data())
 def test_reading_in_pieces_hears_what_was_said(lives: list[list[Stage]], data: st.DataObject) -> None:
     console, expected = Console(), []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from image_media import SERVER2022, WIN7, WIN10, Edition, make_wim, wim_xml
 
@@ -79,6 +79,7 @@ def test_xml_that_says_too_little_is_shown(text: str) -> None:
         images(make_wim((), xml=text.encode("utf-16")))
 
 
+@settings(deadline=None, max_examples=60)  # the machine may be busy
 @given(st.binary(max_size=400), st.binary(max_size=80))
 @example(make_wim(WIN10)[:208], b"")
 def test_no_bytes_at_all_make_it_fail_in_another_way(head: bytes, tail: bytes) -> None:

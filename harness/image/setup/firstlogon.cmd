@@ -4,7 +4,7 @@ rem The CD is gone after the next restart of some hosts, and updates restart Win
 echo pvhck stage first-logon>COM1
 set place=%SystemDrive%\pvhck-setup
 if not exist "%place%" mkdir "%place%"
-xcopy "%~dp0*.*" "%place%\" /e /i /q /y >nul
+xcopy "%~dp0*.*" "%place%" /e /i /q /y >nul
 if errorlevel 1 goto failed
 rem As SYSTEM at each start of Windows, until setup.ps1 takes the task away: no second logon is needed.
 schtasks.exe /create /f /tn pvhck-setup /ru SYSTEM /rl HIGHEST /sc ONSTART /tr "cmd.exe /c %place%\go-on.cmd" >nul

@@ -28,7 +28,8 @@ if "%code%"=="0" goto noted
 if "%code%"=="2359302" goto noted
 if "%code%"=="3010" goto restart
 if "%code%"=="1641" goto restart
-echo pvhck stage failed: %~1 ended with %code%>COM1
+rem not at the end: a digit before > would be taken for a handle
+>COM1 echo pvhck stage failed: %~1 ended with %code%
 exit /b 1
 :restart
 echo done>"%place%done\%~1"
