@@ -13,7 +13,7 @@ from enum import StrEnum
 
 __all__ = ["FIRMWARE_S", "STAGES", "Heard", "Said", "Stage", "StageFacts", "parse_stages", "stage_line"]
 
-_LINE = re.compile(r"pvhck (?P<what>stage|section) (?P<text>[^\r\n]*)\r?\n")
+_LINE = re.compile(r"pvhck (?P<what>stage|section) (?P<text>[^\r\n]*)\r*\n")
 _STAGE = re.compile(r"(?P<name>[a-z][a-z-]*)(?:: (?P<more>.*))?")
 _FAILED = "failed"
 

@@ -22,6 +22,10 @@ def test_lines_among_the_firmwares_noise_are_found() -> None:
     assert parse_stages(text).stages == (Said(Stage.WINDOWS_PE), Said(Stage.UPDATES, "a.msu"))
 
 
+def test_a_terminal_that_adds_a_carriage_return_hides_nothing() -> None:
+    assert parse_stages("pvhck stage windows-pe\r\r\n").last is Stage.WINDOWS_PE
+
+
 def test_half_a_line_is_not_read_yet() -> None:
     assert parse_stages("pvhck stage done").stages == ()
     assert parse_stages("pvhck stage win").last is None

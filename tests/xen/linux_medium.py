@@ -16,13 +16,15 @@ import pycdlib
 
 __all__ = ["boot_sector", "make_linux_medium"]
 
+_PADDING = 150 * 2048  # as mkisofs -pad
 _MODULES = ("ata_piix", "sd_mod", "sr_mod", "isofs")
-_GRUB_MODULES = ("biosdisk", "iso9660", "normal", "linux", "serial", "terminal", "echo", "configfile")
-_GRUB_CONFIG = """serial --unit=0 --speed=115200
+_GRUB_MODULES = ("biosdisk", "iso9660", "linux", "serial", "terminal", "echo")
+_GRUB_CONFIG = """set root=(cd)
+serial --unit=0 --speed=115200
 terminal_output serial
 echo medium: GRUB loads a kernel
-linux /boot/vmlinuz console=ttyS0 quiet panic=5 xen_nopv pci=noearly mitigations=off
-initrd /boot/initrd
+linux (cd)/boot/vmlinuz console=ttyS0 quiet panic=5 xen_nopv pci=noearly mitigations=off
+initrd (cd)/boot/initrd
 echo medium: Linux starts
 boot
 """
@@ -41,10 +43,10 @@ for cd in /dev/sr0 /dev/sr1; do
 done
 found=$(sha256sum </cd/Autounattend.xml | cut -d' ' -f1)
 if [ "$found" != {answers} ]; then
-  printf 'pvhck stage failed: the answer file on the setup CD has SHA-256 %s\\r\\n' "$found" >/dev/ttyS0
+  printf 'pvhck stage failed: the answer file on the setup CD has SHA-256 %s\\n' "$found" >/dev/ttyS0
   sleep 1000
 fi
-printf 'pvhck stage windows-pe\\r\\n' >/dev/ttyS0
+printf 'pvhck stage windows-pe\\n' >/dev/ttyS0
 dd if=/boot.bin of=/dev/sda bs=512 count=1 conv=fsync
 sync
 sleep 1
@@ -53,12 +55,15 @@ reboot -f
 
 
 def boot_sector(line: str) -> bytes:
-    """A boot sector that writes a line to COM1, byte by byte once the port takes one, and halts."""
+    """A boot sector that writes a line to COM1, byte by byte once the port takes one, and stays.
+
+    It halts with interrupts on: without them Xen takes it for a domain that has shut down (hvm_hlt).
+    """
     text = f"{line}\r\n".encode("ascii") + b"\0"
     code = bytes.fromhex(
-        "fa 31c0 8ed8"  # cli; xor ax,ax; mov ds,ax
+        "fb 31c0 8ed8"  # sti; xor ax,ax; mov ds,ax
         "be 2000 ac"  # mov si, text (set below); next: lodsb
-        "84c0 740f 88c3"  # test al,al; jz halt; mov bl,al
+        "84c0 7412 88c3"  # test al,al; jz halt; mov bl,al
         "bafd03 ec a820 74fb"  # mov dx,3fdh; again: in al,dx; test al,20h; jz again
         "baf803 88d8 ee ebe9"  # mov dx,3f8h; mov al,bl; out dx,al; jmp next
         "f4 ebfd"  # halt: hlt; jmp halt
@@ -78,11 +83,13 @@ def make_linux_medium(tree: Path, folder: Path, *, answers: bytes, says: str) ->
     _fill(tree, root, hashlib.sha256(answers).hexdigest(), says)
     initrd, core = folder / "initrd.zst", folder / "core.img"
     _run(["sh", "-c", f"find . | cpio --quiet -o -H newc | zstd -q -19 >'{initrd.resolve()}'"], cwd=root)
-    _run(["grub-mkimage", "-O", "i386-pc-eltorito", "-p", "(cd)/boot/grub", "-o", str(core), *_GRUB_MODULES])
     config = folder / "grub.cfg"
     config.write_text(_GRUB_CONFIG)
+    # the configuration is in the image itself: GRUB needs no file of the CD to know what to do
+    image = ["grub-mkimage", "-O", "i386-pc-eltorito", "-p", "(cd)/boot/grub", "-c", str(config)]
+    _run([*image, "-o", str(core), *_GRUB_MODULES])
     path = folder / "linux.iso"
-    _write(path, {"vmlinuz": tree / "boot/vmlinuz", "initrd": initrd, "grub/grub.cfg": config}, core)
+    _write(path, {"vmlinuz": tree / "boot/vmlinuz", "initrd": initrd}, core)
     return path
 
 
@@ -108,14 +115,15 @@ def _write(path: Path, files: dict[str, Path], core: Path) -> None:
     iso = pycdlib.PyCdlib()
     iso.new(interchange_level=3, joliet=3, vol_ident="LINUXMEDIUM")
     iso.add_directory("/BOOT", joliet_path="/boot")
-    iso.add_directory("/BOOT/GRUB", joliet_path="/boot/grub")
     iso.add_file(str(core), "/BOOT/CORE.;1", joliet_path="/boot/core.img")
     for number, (name, source) in enumerate(files.items()):
-        folder = "/BOOT/GRUB" if name.startswith("grub/") else "/BOOT"
-        iso.add_file(str(source), f"{folder}/F{number}.;1", joliet_path=f"/boot/{name}")
+        iso.add_file(str(source), f"/BOOT/F{number}.;1", joliet_path=f"/boot/{name}")
     iso.add_eltorito("/BOOT/CORE.;1", "/BOOT.CAT;1", boot_load_size=4, boot_info_table=True)
     iso.write(str(path))
     iso.close()
+    with path.open("ab") as image:
+        # GRUB reads 16 sectors at a time, and has nothing of those that reach beyond the end of a CD
+        image.write(bytes(_PADDING))
 
 
 def _run(argv: list[str], cwd: Path | None = None) -> None:
