@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from harness.cli import guest, lab, report, run  # noqa: PLC0415  # they take a second or more: see loading
+    from harness.cli import guest, image, lab, report, run  # noqa: PLC0415  # they take a second or more: see loading
 
     parser = argparse.ArgumentParser(
         prog="pvhck", description="End-to-end tests of the Xen Windows PV drivers.", allow_abbrev=False
@@ -51,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     lab_options.add_argument(
         "--hosts", metavar="FILE", type=Path, default=Path("hosts.ini"), help="the lab (default: hosts.ini)"
     )
-    for group in (run, lab, guest):
+    for group in (run, lab, guest, image):
         group.add_commands(commands, lab_options)
     report.add_commands(commands)
     return parser

@@ -33,7 +33,12 @@ class NicSpec:
 
 @dataclass(frozen=True)
 class DomainSpec:
-    """An HVM domain. Memory in MiB; ``console_log`` is a file on the host for the serial port."""
+    """An HVM domain. Memory in MiB; ``console_log`` is a file on the host for the serial port.
+
+    ``boot`` is the order that a BIOS tries: "c" the first disk, "d" the first CD drive. A UEFI of Xen takes
+    what it finds, removable media first (os-autoinst#640). ``on_reboot`` "preserve" leaves the
+    domain listed, shut down, when its guest restarts.
+    """
 
     name: str
     memory_mib: int
@@ -44,4 +49,6 @@ class DomainSpec:
     firmware: Firmware = Firmware.BIOS
     console_log: str = ""
     screen: bool = True
+    boot: Literal["c", "dc"] = "c"
+    on_reboot: Literal["restart", "preserve"] = "restart"
     extra: Mapping[str, str] = field(default_factory=dict)  # keys of xl.cfg(5), values as written there

@@ -43,6 +43,8 @@ class FaultKind(StrEnum):
     DOMAIN_DESTROYED = "domain-destroyed"
     DOMAIN_PAUSED = "domain-paused"
     CLONE_FAILS = "clone-fails"
+    SETUP_HANGS = "setup-hangs"
+    SETUP_LEAVES = "setup-leaves"
     BOOT_HANGS = "boot-hangs"
     WINRM_401 = "winrm-401"
     WINRM_400 = "winrm-400"
@@ -90,7 +92,7 @@ class _Entry:
 
 
 _HOST, _GUEST = FaultScope.HOST, FaultScope.GUEST
-_XL, _DRIVER = "xl command", "driver"
+_XL, _DRIVER, _SWITCH = "xl command", "driver", "guest switch"
 
 FAULT_TABLE: dict[FaultKind, _Entry] = {
     FaultKind.SSH_DROP: _Entry(_HOST, "The SSH connection breaks when this xl command starts", _XL, "create"),
@@ -111,6 +113,12 @@ FAULT_TABLE: dict[FaultKind, _Entry] = {
     ),
     FaultKind.NO_MEMORY: _Entry(_HOST, "Xen has no memory for another domain"),
     FaultKind.CLONE_FAILS: _Entry(_HOST, "qemu-img create and cp fail with an input/output error"),
+    FaultKind.SETUP_HANGS: _Entry(
+        _HOST, "A Windows that is set up here comes to this stage, and no further", "stage", "specialize"
+    ),
+    FaultKind.SETUP_LEAVES: _Entry(
+        _HOST, "A Windows that is set up here has this switch of a guest on", _SWITCH, "winrm-401"
+    ),
     FaultKind.BOOT_HANGS: _Entry(
         _GUEST, "The guest never comes beyond its boot logo; with a driver: once it has that one", _DRIVER
     ),
@@ -256,7 +264,16 @@ def _parse(text: str, scope: FaultScope, owner: str) -> Fault:
             f"{owner}: fault switch {name} needs a driver, got {word!r}",
             mend=f"{hint}known: {', '.join(DriverName)}",
         )
+    if word and entry.word == _SWITCH and word not in _switches_of_guests():
+        raise ConfigurationError(
+            f"{owner}: fault switch {name} needs a guest switch, got {word!r}",
+            mend=f"known: {', '.join(_switches_of_guests())}",
+        )
     return Fault(kind, word or entry.default, _stage(place, name, owner) if at else Stage.LEASE)
+
+
+def _switches_of_guests() -> tuple[str, ...]:
+    return tuple(kind.value for kind, entry in FAULT_TABLE.items() if entry.scope is FaultScope.GUEST)
 
 
 def _stage(place: str, name: str, owner: str) -> Stage:

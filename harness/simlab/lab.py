@@ -23,8 +23,9 @@ from harness.simlab.faults import Faults, FaultScope, parse_faults
 from harness.simlab.guest import AgentFor, blank_disk, make_guest
 from harness.simlab.host.images import DEFAULT_SIZE, Image
 from harness.simlab.host.leases import AddressRange
-from harness.simlab.host.simhost import LabParts, SimHost
+from harness.simlab.host.simhost import Bare, LabParts, SimHost
 from harness.simlab.machine import SimulatedGuest
+from harness.simlab.setup import SetupGuest
 from harness.simlab.ssh import Access, SshServer
 from harness.simlab.stages import Stage
 from harness.winrmd import ServerCertificate
@@ -126,7 +127,7 @@ class SimLab:
         self._held.callback(clock.close)
         network = AddressRange()
         self._held.callback(network.close)
-        parts = LabParts(clock, self._pace, self._seed, network, self._make_guest)
+        parts = LabParts(clock, self._pace, self._seed, network, self._make_guest, self._make_bare)
         key_file, key = _new_key(self._folder / "ssh" / "id_ed25519")
         hosts = dict(self.lab.hosts)
         for spec in simulated:
@@ -171,6 +172,9 @@ class SimLab:
             self._certificates[template],
             agent_for=self._agent_for,
         )
+
+    def _make_bare(self, bare: Bare) -> SimulatedGuest:
+        return SetupGuest(bare, self._agent_for)
 
 
 def _faults_of(template: GuestTemplate) -> Faults:

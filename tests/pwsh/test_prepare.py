@@ -4,112 +4,35 @@ from __future__ import annotations
 
 import base64
 import dataclasses
-import datetime as dt
 import hashlib
-import json
-import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
-from pwsh_state import GOOD, GuestState
+from pwsh_machine import (
+    CONTROL_KEY,
+    CRASH_KEY,
+    FRESH,
+    NEW,
+    SCRIPT,
+    SYSTEM_KEY,
+    WINRM_KEY,
+    Machine,
+    certificate,
+    of,
+)
+from pwsh_state import GOOD
 from pwsh_windows import Windows
 
-import harness.guest
 from harness.lab import Firmware, load_lab
 from harness.model import Arch
-
-_SCRIPT = Path(harness.guest.__file__).with_name("prepare.ps1")
-_MOCKS = Path(__file__).with_name("prepare_mocks.ps1")
-_SYSTEM_KEY = "SOFTWARE\\Microsoft\\Windows\\CurrentVersion\\Policies\\System"
-_CRASH_KEY = "SYSTEM\\CurrentControlSet\\Control\\CrashControl"
-_WINRM_KEY = "SYSTEM\\CurrentControlSet\\Services\\WinRM"
-_CONTROL_KEY = "SYSTEM\\CurrentControlSet\\Control"
-
-
-def certificate(name: str, days: int) -> bytes:
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    now = dt.datetime.now(dt.UTC)
-    made = x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
-    made = made.not_valid_before(now - dt.timedelta(1)).not_valid_after(now + dt.timedelta(days))
-    return made.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
-
-
-_NEW = certificate("pvhck", 3650)
-_FRESH: dict[str, Any] = {
-    "registry": {
-        _SYSTEM_KEY: {"EnableLUA": 1},
-        _CRASH_KEY: {"AutoReboot": 1},
-        _WINRM_KEY: {"Start": 3, "DelayedAutostart": 1},
-        _CONTROL_KEY: {"PEFirmwareType": 2},
-    },
-    "listeners": [{"Address": "*", "Transport": "HTTP", "Port": "5985", "CertificateThumbprint": ""}],
-    "winrs": {"MaxShellsPerUser": "30", "MaxMemoryPerShellMB": "1024"},
-    "certificates": [],
-    "next_certificate": base64.b64encode(_NEW).decode(),
-    "services": {},
-    "started": [],
-    "no_classes": [],
-}
-
-
-class Machine:
-    """A Windows for prepare.ps1 to work on; it keeps what was done to it."""
-
-    def __init__(self, windows: Windows, state: GuestState = GOOD, **changes: Any) -> None:
-        self.windows = windows
-        windows.put(state)
-        self._file = windows.folder / "machine.json"
-        self._file.write_text(json.dumps(_FRESH | changes))
-        netsh = windows.folder / "bin" / "netsh.exe"
-        netsh.write_text('#!/bin/sh\necho "netsh.exe $*" >>"$PV_CALLS"\nexit ${PV_NETSH_EXIT:-0}\n')
-        netsh.chmod(0o755)
-
-    @property
-    def now(self) -> dict[str, Any]:
-        now: dict[str, Any] = json.loads(self._file.read_text())
-        return now
-
-    def prepare(self, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
-        words = " ".join(f"'{word}'" if not word.startswith("-") else word for word in arguments)
-        script = f". '{self.windows.prelude}'; . '{_MOCKS}'; & '{_SCRIPT}' {words}"
-        (self.windows.folder / "log").unlink(missing_ok=True)
-        (self.windows.folder / "calls").unlink(missing_ok=True)
-        place = {"PV_MACHINE": str(self._file), "COMPUTERNAME": "WIN-PV", "USERNAME": "tester"}
-        return subprocess.run(
-            [str(self.windows.engine), "-NoProfile", "-NonInteractive", "-Command", script],
-            env=dict(os.environ) | self.windows.env | place | env,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
 
 
 @pytest.fixture(scope="module")
 def windows(make_windows: Callable[[str], Windows]) -> Windows:
     return make_windows("server2019")
-
-
-def seven(state: GuestState) -> GuestState:
-    system = dataclasses.replace(
-        state.system,
-        os_name="Microsoft Windows 7 Профессиональная ",
-        os_version="6.1.7601",
-        architecture="x86",
-    )
-    return dataclasses.replace(state, system=system)
-
-
-def of(windows: Windows, **changes: Any) -> Machine:
-    return Machine(windows, seven(GOOD) if windows.old else GOOD, **changes)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,16 +64,16 @@ def test_a_fresh_windows_gets_certificate_listener_rule_token_and_service(runs: 
     now = runs.between
     assert now["services"] == {"WinRM": "Automatic"}
     assert now["started"] == ["WinRM"]
-    assert now["registry"][_WINRM_KEY]["DelayedAutostart"] == 0
-    assert now["registry"][_SYSTEM_KEY] == {"EnableLUA": 1, "LocalAccountTokenFilterPolicy": 1}
-    assert now["registry"][_CRASH_KEY] == {"AutoReboot": 1, "NMICrashDump": 1}
+    assert now["registry"][WINRM_KEY]["DelayedAutostart"] == 0
+    assert now["registry"][SYSTEM_KEY] == {"EnableLUA": 1, "LocalAccountTokenFilterPolicy": 1}
+    assert now["registry"][CRASH_KEY] == {"AutoReboot": 1, "NMICrashDump": 1}
     assert now["listeners"][1:] == [
         {
             "Address": "*",
             "Transport": "HTTPS",
             "Hostname": "pvhck",
             "Port": "5986",
-            "CertificateThumbprint": hashlib.sha1(_NEW).hexdigest().upper(),
+            "CertificateThumbprint": hashlib.sha1(NEW).hexdigest().upper(),
         }
     ]
     rule = "dir=in action=allow protocol=TCP localport=5986 profile=any"
@@ -188,7 +111,7 @@ def test_what_it_prints_is_a_section_that_hosts_ini_takes(runs: TwoRuns, tmp_pat
     path = tmp_path / "hosts.ini"
     path.write_text(f"[host xen1]\naddress = 192.0.2.1\n\n{runs.first.stdout}", encoding="utf-8")
     template = load_lab(path).templates["win.x-1"]
-    assert template.certificate.fingerprint == hashlib.sha256(_NEW).hexdigest()
+    assert template.certificate.fingerprint == hashlib.sha256(NEW).hexdigest()
     assert template.user == "Prüfer"
     assert str(template.secret) == "env:PVHCK_WIN_X_1"
     assert template.firmware is Firmware.UEFI
@@ -207,7 +130,7 @@ def test_names_come_from_the_machine_when_none_are_given(windows: Windows) -> No
 
 
 def test_what_old_systems_lack_or_limit_is_dealt_with(windows: Windows) -> None:
-    registry = _FRESH["registry"] | {_CONTROL_KEY: {"SystemStartOptions": ""}}
+    registry = FRESH["registry"] | {CONTROL_KEY: {"SystemStartOptions": ""}}
     machine = of(windows, registry=registry, winrs={"MaxShellsPerUser": "5", "MaxMemoryPerShellMB": "150"})
     assert "firmware = bios" in machine.prepare("-Name", "a").stdout.splitlines()
     assert machine.now["winrs"] == {"MaxShellsPerUser": "30", "MaxMemoryPerShellMB": "1024"}
@@ -227,9 +150,9 @@ def test_a_listener_with_another_certificate_gets_ours(windows: Windows, other: 
     done = machine.prepare("-Name", "a")
     assert done.returncode == 0, done.stderr
     (changed,) = machine.now["listeners"]
-    assert changed["CertificateThumbprint"] == hashlib.sha1(_NEW).hexdigest().upper()
+    assert changed["CertificateThumbprint"] == hashlib.sha1(NEW).hexdigest().upper()
     assert changed["Hostname"] == "pvhck"
-    assert hashlib.sha256(_NEW).hexdigest() in done.stdout
+    assert hashlib.sha256(NEW).hexdigest() in done.stdout
 
 
 def test_without_elevation_nothing_is_touched(windows: Windows) -> None:
@@ -249,7 +172,7 @@ def test_a_name_that_hosts_ini_would_refuse_is_refused_first(windows: Windows, n
     done = machine.prepare("-Name", name)
     assert done.returncode == 1
     assert "cannot be a template" in " ".join(done.stderr.split())
-    assert machine.now == _FRESH
+    assert machine.now == FRESH
 
 
 def test_a_firewall_that_refuses_is_an_error_with_its_exit_code(windows: Windows) -> None:
@@ -274,4 +197,4 @@ def test_a_certificate_that_cannot_be_made_ends_it(windows: Windows, changes: An
 
 
 def test_the_script_is_ascii_for_every_code_page() -> None:
-    assert _SCRIPT.read_bytes().isascii()
+    assert SCRIPT.read_bytes().isascii()

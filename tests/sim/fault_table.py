@@ -15,6 +15,7 @@ from harness.model import FailureKind, Outcome
 
 __all__ = [
     "HOST_PAIRS",
+    "IN_BUILDS",
     "NEVER_SHOWN",
     "PAIRS",
     "SURVIVED",
@@ -191,6 +192,9 @@ HOST_PAIRS = (
 
 # Faults that the harness is to get over: the same scenario passes.
 SURVIVED = ("shell-lost",)
+
+# Faults of hosts that no run meets, but `pvhck image build`: tests/sim/test_image_build.py.
+IN_BUILDS = ("setup-hangs", "setup-leaves")
 
 # Faults of hosts that are seen at the end of a test or of the run: test_run_warnings.py, test_run_leaks.py.
 WARNED = ("host-oops", "leaks")

@@ -13,6 +13,7 @@ import pytest
 from fault_runs import FaultRun, Runs, RunSpec
 from fault_table import (
     HOST_PAIRS,
+    IN_BUILDS,
     NEVER_SHOWN,
     PAIRS,
     SURVIVED,
@@ -148,11 +149,11 @@ def test_the_same_seed_gives_the_same_results(runs: Runs, spec: RunSpec) -> None
 
 def test_every_switch_is_played() -> None:
     pairs = (pair.switch for pair in (*PAIRS, *HOST_PAIRS))
-    played = {switch.partition(":")[0] for switch in (*SURVIVED, *WARNED, *pairs)}
+    played = {switch.partition(":")[0] for switch in (*SURVIVED, *WARNED, *IN_BUILDS, *pairs)}
 
     assert {kind.value for kind in FAULT_TABLE} - played == set()
     hosts = {kind.value for kind, entry in FAULT_TABLE.items() if entry.scope is FaultScope.HOST}
-    assert hosts == {pair.switch.partition(":")[0] for pair in HOST_PAIRS} | set(WARNED)
+    assert hosts == {pair.switch.partition(":")[0] for pair in HOST_PAIRS} | {*WARNED, *IN_BUILDS}
 
 
 def test_every_scenario_is_shown_failing_or_it_is_said_why_not(runs: Runs) -> None:

@@ -30,10 +30,12 @@ STUBBED = (
     "Get-WindowsDriver",
     "Get-WmiObject",
     "Invoke-CimMethod",
+    "New-Item",
     "New-ItemProperty",
     "New-Object",
     "New-WSManInstance",
     "Register-WmiEvent",
+    "Remove-ItemProperty",
     "Set-ItemProperty",
     "Set-NetAdapterAdvancedProperty",
     "Set-Service",
@@ -44,6 +46,7 @@ STUBBED = (
 # These are PowerShell's own and run as they are.
 KNOWN = (
     "Add-Member",
+    "ConvertFrom-Json",
     "ConvertTo-Json",
     "ForEach-Object",
     "Get-Command",
@@ -65,9 +68,12 @@ KNOWN = (
 )
 NATIVE = (
     "bcdedit.exe",
+    "net.exe",
     "netsh.exe",
     "pnputil.exe",
+    "powercfg.exe",
     "powershell.exe",
+    "schtasks.exe",
     "shutdown.exe",
     "taskkill.exe",
     "whoami.exe",

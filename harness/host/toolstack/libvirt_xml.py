@@ -22,6 +22,7 @@ __all__ = [
 
 # Keys of xl.cfg(5) that mean the same here whatever their value, or what libvirt does anyway.
 _SAID_OTHERWISE = {"hdtype", "usb", "usbdevice", "vga", "vnc"}
+_BOOT_DEVICES = {"c": "hd", "d": "cdrom"}
 _TSC_MODES = {"native": "native", "always_emulate": "emulate", "native_paravirt": "paravirt"}
 
 
@@ -49,7 +50,7 @@ def domain_xml(spec: DomainSpec, programs: HostPrograms) -> str:
     _add_features(domain, extra)
     _add_clock(domain, extra)
     _text(domain, "on_poweroff", "destroy")
-    _text(domain, "on_reboot", "restart")
+    _text(domain, "on_reboot", spec.on_reboot)
     # a crash must stay to be looked at: destroy and restart lose the evidence
     _text(domain, "on_crash", extra.pop("on_crash", "preserve"))
     _add_devices(domain, spec, programs)
@@ -116,7 +117,8 @@ def _add_os(domain: ET.Element, spec: DomainSpec, programs: HostPrograms) -> Non
     _text(system, "type", "hvm", arch="x86_64", machine="xenfv")
     if programs.loader and spec.firmware is Firmware.BIOS:
         _text(system, "loader", programs.loader, type="rom")
-    ET.SubElement(system, "boot", dev="hd")
+    for letter in spec.boot:
+        ET.SubElement(system, "boot", dev=_BOOT_DEVICES[letter])
 
 
 def _add_features(domain: ET.Element, extra: dict[str, str]) -> None:

@@ -27,7 +27,7 @@ def render(spec: DomainSpec, version: XenVersion) -> str:
         "maxmem": str(spec.max_memory_mib or spec.memory_mib),
         "vcpus": str(spec.vcpus),
         "bios": _quoted("ovmf" if spec.firmware is Firmware.UEFI else "seabios"),
-        "boot": _quoted("c"),
+        "boot": _quoted(spec.boot),
         "acpi": "1",
         "viridian": "1",
         "usbdevice": _quoted("tablet") if spec.screen else None,
@@ -36,7 +36,7 @@ def render(spec: DomainSpec, version: XenVersion) -> str:
         "vnc": "0",
         "serial": _quoted(f"file:{spec.console_log}") if spec.console_log else None,
         "on_poweroff": _quoted("destroy"),
-        "on_reboot": _quoted("restart"),
+        "on_reboot": _quoted(spec.on_reboot),
         # a crash must stay to be looked at: destroy and restart lose the evidence
         "on_crash": _quoted("preserve"),
         "disk": _list(_disk(disk, version) for disk in spec.disks),

@@ -38,7 +38,7 @@ def render(spec: DomainSpec, version: XenVersion) -> str:
         "memory": str(spec.memory_mib),
         "maxmem": str(spec.max_memory_mib or spec.memory_mib),
         "vcpus": str(spec.vcpus),
-        "boot": _quoted("c"),
+        "boot": _quoted(spec.boot),
         "acpi": "1",
         "apic": "1",
         "pae": "1",
@@ -52,7 +52,7 @@ def render(spec: DomainSpec, version: XenVersion) -> str:
         "vncunused": "1",
         "serial": _quoted(f"file:{spec.console_log}") if spec.console_log else None,
         "on_poweroff": _quoted("destroy"),
-        "on_reboot": _quoted("restart"),
+        "on_reboot": _quoted(spec.on_reboot),
         # a crash must stay to be looked at: destroy and restart lose the evidence
         "on_crash": _quoted("preserve"),
         "disk": _list(",".join(legacy_words(disk)) for disk in spec.disks),

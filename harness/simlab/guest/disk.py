@@ -17,7 +17,7 @@ from harness.simlab.guest.catalog import Signature
 from harness.simlab.guest.inf import Inf
 from harness.simlab.machine import QCOW2_MAGIC
 
-__all__ = ["Kept", "KeptJob", "StoredPackage", "SystemDisk", "blank_disk"]
+__all__ = ["Account", "Kept", "KeptJob", "StoredPackage", "SystemDisk", "blank_disk", "copied_disk"]
 
 _converter = cattrs.Converter(forbid_extra_keys=True)
 
@@ -59,6 +59,20 @@ class KeptJob:
     exit_code: int | None = None
 
 
+@dataclass(frozen=True)
+class Account:
+    """Who may log in to a Windows that was set up here, and the certificate it shows (PEM).
+
+    ``faults`` are switches of the guest, by their names in hosts.ini.
+    """
+
+    user: str
+    password: str = field(repr=False)
+    certificate: str
+    key: str = field(repr=False)
+    faults: tuple[str, ...] = ()
+
+
 @dataclass
 class Kept:
     r"""Everything that outlives a boot.
@@ -84,6 +98,9 @@ class Kept:
     running: bool = False
     next_oem: int = 0
     bugcheck: Bugcheck | None = None
+    account: Account | None = None  # of a Windows that was set up here
+    setup: str = ""  # the step of its setup that comes next
+    answers: str = ""  # Setup's copy of the answer file
 
 
 class SystemDisk:
@@ -124,6 +141,12 @@ class SystemDisk:
         """The guest goes on after a restore, with what it had in memory."""
         with self._lock:
             self._closed = False
+
+
+def copied_disk(kept: Kept) -> bytes:
+    """The system disk as Windows PE leaves it."""
+    kept.certificates = list(_BUILT_IN_ROOTS)
+    return _encode(kept)
 
 
 def blank_disk(template: GuestTemplate, seed: int) -> bytes:

@@ -17,6 +17,7 @@ class Picture(Enum):
     FIRMWARE = ("firmware", (0, 0, 0), (90, 90, 90))
     NO_DISK = ("no bootable device", (0, 0, 0), (160, 0, 0))
     LOGO = ("boot logo", (0, 0, 0), (0, 120, 215))
+    SETUP = ("Windows Setup asks something", (0, 55, 120), (200, 200, 200))
     DESKTOP = ("desktop", (0, 99, 177), (40, 40, 40))
     BUGCHECK = ("bugcheck", (0, 0, 170), (255, 255, 255))
 

@@ -61,6 +61,16 @@ class Images:
         with self._lock:
             return self._records.get(real, Image("qcow2", DEFAULT_SIZE))
 
+    @staticmethod
+    def holds_system(real: Path) -> bool:
+        """Whether a guest keeps something in a qcow2 file: more than its magic."""
+        try:
+            with real.open("rb") as file:
+                head = file.read(len(QCOW2_MAGIC) + 1)
+        except OSError:
+            return False
+        return head.startswith(QCOW2_MAGIC) and len(head) > len(QCOW2_MAGIC)
+
     def private_folder(self, real: Path) -> Path:
         """The folder that belongs to a file, made when it is first asked for."""
         with self._lock:

@@ -245,6 +245,9 @@ class Lifecycle:
         self._backends[domain.domid] = serve_frontends(host.store, domain.domid)
         host.store.announce("@introduceDomain")
         host.files.write(_model_log(domain), "")
+        if config.serial_file:
+            # QEMU opens it with O_TRUNC (chardev/char-file.c, without append): each life begins it anew
+            host.files.write(config.serial_file, "")
         self._log(
             domain, f"Waiting for domain {domain.name} (domid {domain.domid}) to die [pid {next(self._pids)}]"
         )

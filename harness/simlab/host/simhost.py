@@ -10,10 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.lab import HostSpec
+from harness.lab import Firmware, HostSpec
 from harness.model import ToolstackName, XenVersion
 from harness.simlab.clock import Clock, Pace
-from harness.simlab.faults import FaultKind, FaultScope, parse_faults
+from harness.simlab.faults import FaultKind, Faults, FaultScope, parse_faults
 from harness.simlab.host.domain import Domain
 from harness.simlab.host.files import HostFiles
 from harness.simlab.host.hypervisor import Hypervisor
@@ -29,13 +29,30 @@ from harness.simlab.machine import SimulatedGuest
 from harness.simlab.stages import Stage
 from harness.simlab.xl.config import DomainConfig
 
-__all__ = ["GuestMaker", "LabParts", "SimHost"]
+__all__ = ["Bare", "BareMaker", "GuestMaker", "LabParts", "SimHost"]
 
 # xend refuses to restart what is younger than a minute: here a minute of its clock has to pass quickly.
 _XEND_HASTE = 1000
 
 # Makes the guest of a template, as it finds its disk; it tells how far it has come.
 GuestMaker = Callable[[str, Callable[[Stage], None]], SimulatedGuest]
+
+
+@dataclass(frozen=True)
+class Bare:
+    """A domain whose disk comes from no template.
+
+    ``cd_first`` is the order a BIOS keeps to, ``faults`` are the host's.
+    """
+
+    firmware: Firmware
+    cd_first: bool
+    seed: int
+    faults: Faults
+
+
+# Makes what runs there: Windows Setup, or a Windows that was set up.
+BareMaker = Callable[[Bare], SimulatedGuest]
 
 
 @dataclass(frozen=True)
@@ -47,6 +64,7 @@ class LabParts:
     seed: int
     network: AddressRange
     make_guest: GuestMaker
+    make_bare: BareMaker | None = None  # None: such domains find nothing to boot
 
 
 class SimHost:
@@ -110,9 +128,16 @@ class SimHost:
         return self._number(self._template(config))
 
     def guest_for(self, config: DomainConfig) -> SimulatedGuest | None:
-        """What boots from a domain's first disk, None for nothing."""
+        """What boots from a domain's first disk or a CD, None for nothing."""
         template = self._template(config)
-        return self._parts.make_guest(template, self.faults.enter) if template else None
+        if template:
+            return self._parts.make_guest(template, self.faults.enter)
+        make_bare = self._parts.make_bare
+        if make_bare is None or not self._has_medium(config):
+            return None
+        firmware = Firmware.UEFI if config.text("bios") == "ovmf" else Firmware.BIOS
+        cd_first = config.text("boot", "cda").startswith("d")
+        return make_bare(Bare(firmware, cd_first, self.seed_for(config), self.faults))
 
     def guest_addresses(self) -> frozenset[str]:
         """Addresses of the guests that are there now."""
@@ -136,6 +161,13 @@ class SimHost:
     def _template(self, config: DomainConfig) -> str:
         disk = next((disk for disk in config.disks if not disk.cdrom), None)
         return self.files.images.of(self.files.real(disk.path)).template if disk else ""
+
+    def _has_medium(self, config: DomainConfig) -> bool:
+        """Whether there is a CD, or something on the disk that no template put there."""
+        if any(disk.cdrom and disk.path for disk in config.disks):
+            return True
+        disk = next((disk for disk in config.disks if not disk.cdrom), None)
+        return disk is not None and self.files.images.holds_system(self.files.real(disk.path))
 
     def _has_mac(self, mac: str) -> bool:
         return any(

@@ -10,6 +10,7 @@ from harness.simlab.xl.config import DiskConfig, DomainConfig, NicConfig
 
 __all__ = ["XmlError", "parse_device", "parse_domain", "show_domain"]
 
+_BOOT_LETTERS = {"hd": "c", "cdrom": "d"}
 _KIB = {"KiB": 1, "MiB": 1024, "GiB": 1 << 20}
 
 
@@ -34,7 +35,10 @@ def parse_domain(text: str, random_bytes: bytes) -> DomainConfig:
         "on_poweroff": domain.findtext("on_poweroff", "destroy"),
         "on_reboot": domain.findtext("on_reboot", "restart"),
         "on_crash": domain.findtext("on_crash", "destroy"),
+        "boot": "".join(_BOOT_LETTERS.get(boot.get("dev", ""), "") for boot in domain.iterfind("os/boot")),
     }
+    if domain.find("os[@firmware='efi']") is not None:
+        keys["bios"] = "ovmf"
     if serial is not None:
         keys["serial"] = f"file:{serial.get('path', '')}"
     return DomainConfig(
