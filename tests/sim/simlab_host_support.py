@@ -223,7 +223,7 @@ def dom0(folder: Path, *, faults: tuple[str, ...] = (), guest=DoubleGuest, pace:
     clock, network = Clock(), AddressRange()
     guests: list[DoubleGuest] = []
 
-    def make(template: str) -> DoubleGuest:
+    def make(template: str, _enter: object) -> DoubleGuest:
         guests.append(guest(template))
         return guests[-1]
 

@@ -26,6 +26,7 @@ from fault_table import (
     spec_of_host,
     spec_of_survived,
 )
+from stage_table import STRIKES
 
 from harness.model import GuestKind, Outcome
 from harness.results import SheetVerdict, TestResult, timeless
@@ -148,12 +149,14 @@ def test_the_same_seed_gives_the_same_results(runs: Runs, spec: RunSpec) -> None
 
 
 def test_every_switch_is_played() -> None:
-    pairs = (pair.switch for pair in (*PAIRS, *HOST_PAIRS))
+    pairs = (pair.switch for pair in (*PAIRS, *HOST_PAIRS, *STRIKES))
     played = {switch.partition(":")[0] for switch in (*SURVIVED, *WARNED, *IN_BUILDS, *pairs)}
 
     assert {kind.value for kind in FAULT_TABLE} - played == set()
     hosts = {kind.value for kind, entry in FAULT_TABLE.items() if entry.scope is FaultScope.HOST}
-    assert hosts == {pair.switch.partition(":")[0] for pair in HOST_PAIRS} | {*WARNED, *IN_BUILDS}
+    struck = {strike.switch for strike in STRIKES if strike.of_host}
+    of_hosts = {switch.partition(":")[0] for switch in {pair.switch for pair in HOST_PAIRS} | struck}
+    assert hosts == of_hosts | {*WARNED, *IN_BUILDS}
 
 
 def test_every_scenario_is_shown_failing_or_it_is_said_why_not(runs: Runs) -> None:
