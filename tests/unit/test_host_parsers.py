@@ -133,6 +133,12 @@ def test_the_tree_with_permissions_has_the_same_values():
     assert parse_tree(stdout_of("xenstore-ls-fp-guest"))["/local/domain/2/name"] == "win1"
 
 
+def test_a_value_that_was_cut_is_not_taken_for_another():
+    with pytest.raises(OutputNotUnderstood, match="xenstore-ls"):
+        parse_tree('/local/domain/2/name = "wi')
+    assert parse_tree("/local/domain/2/gone:\n") == {}
+
+
 @given(
     st.dictionaries(
         st.from_regex(r"(/[a-z0-9-]{1,5}){1,3}", fullmatch=True), st.text('ab ="\\()n0', max_size=20)
