@@ -94,6 +94,10 @@ def test_the_last_address_on_the_console_counts():
     assert parse_console("pvhck address \n") is None
 
 
+def test_a_lease_of_another_kind_of_address_is_none_that_we_can_use():
+    assert parse_leases(f'[{{ "ip-address": "fe80::216", "mac-address": "{MAC}" }}]', MAC) is None
+
+
 @given(st.text(max_size=400))
 def test_no_text_makes_the_address_parsers_fail(text):
     for found in (parse_leases(text, MAC), parse_neighbours(text, MAC), parse_console(text)):
