@@ -229,3 +229,5 @@ def test_an_interface_to_plug_in_is_separate_words_without_commas():
     assert not any("," in word for word in words)
     with pytest.raises(ConfigurationError, match="bridge"):
         nic_words(NicSpec(MAC, "xenbr0,mac=00:16:3e:00:00:77"))
+    with pytest.raises(ConfigurationError, match="bridge"):
+        nic_words(NicSpec(MAC, " xenbr0"))
