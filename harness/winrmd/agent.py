@@ -7,7 +7,6 @@ import binascii
 import itertools
 import ntpath
 import threading
-import zlib
 from collections import deque
 from collections.abc import Callable
 
@@ -142,7 +141,7 @@ class _AgentProcess:
         if first is not None:
             try:
                 module = wire.decode_module(first)
-            except (ValueError, zlib.error) as error:
+            except ValueError as error:
                 self._output.write(Stream.STDERR, f"{error}\r\n".encode())
                 self._output.end(1)
                 return
