@@ -16,7 +16,6 @@ from hypothesis import settings
 
 from harness.guest.crash import triple_faults
 
-
 # A machine that others use may take its time; what takes this long for one small example has no end.
 settings.register_profile("pvhck", deadline=5000)
 settings.load_profile("pvhck")

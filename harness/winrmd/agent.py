@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import itertools
 import ntpath
 import threading
@@ -38,7 +37,7 @@ def encoded_script(request: CommandRequest) -> str | None:
         if len(word) > 1 and (_ENCODED.startswith(word.lower()) or word.lower() == "-ec"):
             try:
                 return base64.b64decode(following, validate=True).decode("utf-16-le")
-            except (binascii.Error, UnicodeDecodeError):
+            except ValueError:  # no Base64, no UTF-16
                 return None
     return None
 

@@ -164,6 +164,7 @@ def test_any_answer_of_the_probe_is_recorded_or_refused(whole: Any, key: str, od
 def test_any_command_line_is_our_process_or_not(command: str, arguments: list[str]) -> None:
     script = encoded_script(CommandRequest(command, tuple(arguments)))
     assert script is None or isinstance(script, str)
+    assert encoded_script(CommandRequest(f"powershell -enc {command or 'x'}ä")) is None
     assert encoded_script(CommandRequest(command_line())) == bootstrap()
 
 
