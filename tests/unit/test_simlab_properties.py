@@ -34,7 +34,8 @@ maxmem=0x200
 disk = ["format=qcow2, vdev=hda, access=rw, target=/a b,c", 'file:/x,hdc:cdrom,r']
 vif = ["mac=00:16:3e:00:00:01,bridge=xenbr0", ]
 """
-XML = """<domain type='xen'><name>win1</name><memory unit='MiB'>512</memory><vcpu>2</vcpu><os><type>hvm</type></os>
+XML = """<domain type='xen'><name>win1</name><memory unit='MiB'>512</memory><vcpu>2</vcpu>
+<os><type>hvm</type></os>
 <devices><disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='/a'/>
 <target dev='hda'/></disk><interface type='bridge'><mac address='00:16:3e:00:00:01'/>
 <source bridge='xenbr0'/></interface></devices></domain>
@@ -42,7 +43,14 @@ XML = """<domain type='xen'><name>win1</name><memory unit='MiB'>512</memory><vcp
 SCRIPT = (
     'b="$HOME/a b"; while read -r x; do : >"$b"; echo "$x"; done </dev/null >&2 & p=$!; wait $p || exit 1\n'
 )
-INF = "[Version]\nDriverVer=01/02/2026,9.1.0.1\nProvider=%V%\n[Manufacturer]\n%V%=M,NTamd64\n[M.NTamd64]\n%D%=I,PCI\\X\n"
+INF = """[Version]
+DriverVer=01/02/2026,9.1.0.1
+Provider=%V%
+[Manufacturer]
+%V%=M,NTamd64
+[M.NTamd64]
+%D%=I,PCI\\X
+"""
 SIGNS = st.text(alphabet="abc019 =+\"'[],;#\n\\$`(){}&|<>!-.xX\t", max_size=60)
 
 
