@@ -45,6 +45,8 @@ REPORT, SIMLAB, XENLAB, GUEST = (
 CHANNEL = "unit/test_channel_properties.py"
 
 PROPERTIES: dict[str, tuple[str, ...]] = {
+    "harness.dump.read": ("unit/test_dump_read.py",),
+    "harness.dump.xenlog": ("unit/test_dump_xenlog.py",),
     "harness.evidence.picture": (GUEST, "unit/test_evidence_picture.py"),
     "harness.guest.agent": (WIRE, "pwsh/test_agent_loop.py"),
     "harness.guest.calls": (WIRE, "unit/test_guest_calls.py"),
@@ -52,14 +54,17 @@ PROPERTIES: dict[str, tuple[str, ...]] = {
     "harness.guest.probe": (WIRE,),
     "harness.guest.redaction": (GUEST, "unit/test_probe_transcript.py"),
     "harness.guest.signs": (GUEST,),
+    "harness.guest.stopscreen": ("unit/test_guest_stopscreen.py",),
     "harness.guest.transfer": ("unit/test_guest_transfer.py",),
     "harness.host.address": (HOST, "unit/test_host_parsers.py"),
     "harness.host.area": ("unit/test_host_area.py",),
+    "harness.host.figures": ("unit/test_host_figures.py",),
     "harness.host.layers": (HOST,),
     "harness.host.logscan": (HOST, "unit/test_host_logscan.py"),
     "harness.host.space": (HOST,),
     "harness.host.state": (HOST,),
     "harness.host.status": (HOST,),
+    "harness.host.strays": ("unit/test_host_strays.py",),
     "harness.host.toolstack.libvirt_xml": (HOST, "unit/test_host_libvirt.py"),
     "harness.host.toolstack.pvsigns": (HOST,),
     "harness.host.toolstack.sxp": (HOST, "unit/test_host_sxp.py"),
@@ -74,6 +79,7 @@ PROPERTIES: dict[str, tuple[str, ...]] = {
     "harness.package.catalog": ("unit/test_package_catalog.py",),
     "harness.package.inf": (PACKAGE, "unit/test_package_inf.py"),
     "harness.package.inffacts": (PACKAGE, "unit/test_package_inf.py"),
+    "harness.package.pdb": ("unit/test_package_symbols.py",),
     "harness.package.pe": (PACKAGE, "unit/test_package_images.py"),
     "harness.package.pewriter": (PACKAGE,),
     "harness.package.unpack": (PACKAGE,),
@@ -148,6 +154,7 @@ NONE_NEEDED: dict[str, tuple[str, ...]] = {
         "harness.xenlab.shell",
     ),
     "it looks for a fixed word, and what does not hold it is passed on": (
+        "harness.host.toolstack.command",
         "harness.host.toolstack.xl",
         "harness.host.toolstack.xm",
         "harness.package.checks",
@@ -156,6 +163,7 @@ NONE_NEEDED: dict[str, tuple[str, ...]] = {
         "harness.evidence.collect",
         "harness.evidence.host_side",
         "harness.guest.deliver",
+        "harness.package.symbols",
         "harness.report.exhibits",
         "harness.xenlab.standin.driverstore",
         "harness.xenlab.standin.jobs",
@@ -176,11 +184,16 @@ NONE_NEEDED: dict[str, tuple[str, ...]] = {
         "harness.guest.agent.surfaces",
     ),
     "it moves bytes and texts as they are": ("harness.host.sshchannel",),
-    "its words are joined and read back with the configurations in which they stand": (
+    "it is a part of what is read or written as a whole, by whose properties it is tested": (
+        "harness.dump.crash",
+        "harness.dump.header",
+        "harness.dump.triage",
         "harness.host.toolstack.legacy_disk",
     ),
     "it has tables for people, with rich": ("harness.doctor.render",),
-    "not yet: it is being changed in another branch": (
+    "not yet: it was changed in another branch while this was written": (
+        "harness.evidence.courier",
+        "harness.evidence.host_state",
         "harness.evidence.guest_side",
         "harness.evidence.hang",
         "harness.host.clone",
@@ -197,6 +210,7 @@ NONE_NEEDED: dict[str, tuple[str, ...]] = {
         "harness.simlab.commands.text",
         "harness.simlab.guest.disk",
         "harness.simlab.guest.eventlog",
+        "harness.simlab.host.strays",
         "harness.simlab.shell.runner",
         "harness.simlab.tools.fio",
         "harness.simlab.tools.ntttcp",
@@ -301,9 +315,25 @@ def _imported(tree: ast.Module) -> dict[str, tuple[str, ...]]:
     for node in tree.body:
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("harness"):
             for alias in node.names:
-                # from harness.host import lease: a module; from harness.host.lease import Holder: of one
-                found[alias.asname or alias.name] = (f"{node.module}.{alias.name}", str(node.module))
+                # from harness.host import lease: a module; from harness.host.lease import Holder: of one;
+                # from harness.dump import read_dump: what the package has from a module of its own
+                given = _given_on(str(node.module)).get(alias.name, str(node.module))
+                found[alias.asname or alias.name] = (f"{node.module}.{alias.name}", given)
     return found
+
+
+@cache
+def _given_on(package: str) -> dict[str, str]:
+    """What a package gives on from its modules, by name."""
+    path = modules().get(package)
+    if path is None or path.name != "__init__.py":
+        return {}
+    return {
+        alias.name: str(node.module)
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
 
 
 def _parts(tree: ast.Module) -> dict[str, list[ast.stmt]]:
