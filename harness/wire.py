@@ -12,7 +12,8 @@ and writes to stdout, each line behind a mark so that stray output is told apart
     PVH {"id": 2, "ok": false, "error": {"kind": "not-found", "detail": "..."}}
     PVH {"id": null, "ok": false, "error": {...}}             a request that could not be read
 
-Everything beyond ASCII is escaped as ``\uXXXX``: no code page can spoil it.
+Everything beyond ASCII is escaped as ``\uXXXX``: no code page can spoil it. Half a surrogate pair, which
+PowerShell's texts may hold and no file of ours can, is read as U+FFFD.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import base64
 import gzip
 import hashlib
 import json
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -99,7 +101,7 @@ def decode_module(line: str) -> str:
     """
     try:
         return gzip.decompress(base64.b64decode(line.strip(), validate=True)).decode()
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise ValueError(f"not a gzipped module: {error}") from error
 
 
@@ -114,7 +116,7 @@ def decode_request(line: str) -> Request:
     Raises:
         ValueError: not a request; half-written lines end here.
     """
-    fields = json.loads(line)
+    fields = _read(line)
     match fields:
         case {"id": int(number), "op": str(name), "params": dict(params)}:
             return Request(number, name, params)
@@ -144,7 +146,7 @@ def decode_message(line: str) -> Ready | Answer | Refusal | None:
     """
     if not line.startswith(MARK):
         return None
-    fields = json.loads(line[len(MARK) :])
+    fields = _read(line[len(MARK) :])
     match fields:
         case {"ready": {"shell": str(shell), "module": str(digest)}}:
             return Ready(shell, digest)
@@ -153,6 +155,26 @@ def decode_message(line: str) -> Ready | Answer | Refusal | None:
         case {"id": int() | None as number, "ok": False, "error": {"kind": str(kind), "detail": str(detail)}}:
             return Refusal(number, kind, detail)
     raise ValueError(f"not a message of the module: {line[:80]!r}")
+
+
+def _read(text: str) -> Any:
+    try:
+        value = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("endless brackets") from error
+    return _whole(value) if "\\ud" in text.lower() else value
+
+
+def _whole(value: Any) -> Any:
+    """The same value with no half of a surrogate pair in any text."""
+    match value:
+        case str():
+            return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        case list():
+            return [_whole(one) for one in value]
+        case dict():
+            return {_whole(name): _whole(one) for name, one in value.items()}
+    return value
 
 
 def _line(fields: Mapping[str, Any]) -> str:

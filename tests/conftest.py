@@ -12,8 +12,13 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 
 import pytest
+from hypothesis import settings
 
 from harness.guest.crash import triple_faults
+
+# A machine that others use may take its time; what takes this long for one small example has no end.
+settings.register_profile("pvhck", deadline=5000)
+settings.load_profile("pvhck")
 
 
 @dataclass

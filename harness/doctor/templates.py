@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from harness.doctor.check import Check, State, failed
 from harness.errors import ConfigurationError, InfrastructureError
 from harness.host.host import Host
+from harness.host.numbers import whole_number
 from harness.host.space import parse_space
 from harness.lab import CloneMethod, GuestTemplate, resolve_secret
 from harness.model import GuestKind
@@ -57,7 +58,7 @@ def _check_image(subject: str, host: Host, template: GuestTemplate) -> Iterator[
         mend = f"copy it there: scp IMAGE {host.spec.user}@{host.spec.address}:{shlex.quote(image)}"
         yield Check(subject, "image", State.FAIL, f"there is no {image}", mend)
         return
-    size = int(there.stdout) // _MIB
+    size = whole_number(there.stdout, f"the size of {image}") // _MIB
     yield Check(subject, "image", State.OK, f"{image}, {size} MiB")
     yield _check_format(subject, host, image)
     if host.spec.clone is CloneMethod.COPY:

@@ -11,6 +11,7 @@ import base64
 import gzip
 import json
 import time
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -258,7 +259,7 @@ def _ask(channel: GuestChannel, question: Question, deadline: Deadline, started:
                 for one in answer["raw"]
             ),
         )
-    except (KeyError, TypeError, ValueError, OSError, EOFError) as error:
+    except (KeyError, TypeError, ValueError, OSError, EOFError, zlib.error) as error:
         raise ChannelBroken(f"the probe's answer to {question.op} is malformed: {error!r}") from error
 
 

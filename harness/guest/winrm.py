@@ -6,10 +6,10 @@ recorded Windows exchanges (facts/winrm.md 1.4, 5.4).
 
 from __future__ import annotations
 
-import binascii
 import hashlib
 import socket
 import ssl
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -48,8 +48,18 @@ _SHELL_GONE = 2150858843
 _TOO_MANY = {2150859173, 2150859174}
 _REFUSED_BODY = {400, 413}
 _OTHER_CERTIFICATE = "Fingerprints did not match"  # urllib3 2 (util/ssl_.py, assert_fingerprint)
-# What pywinrm lets through when an envelope lacks what it looks for.
-_SENSELESS = (ET.ParseError, StopIteration, KeyError, binascii.Error, UnicodeDecodeError)
+# What pywinrm lets through when an envelope or a sealed message lacks what it looks for, or relates to
+# another message, which it asserts (protocol.py, encryption.py of 0.5.0).
+_SENSELESS = (
+    ET.ParseError,
+    StopIteration,
+    LookupError,
+    ValueError,
+    AttributeError,
+    TypeError,
+    AssertionError,
+    struct.error,
+)
 
 _IDENTIFY = (
     '<s:Envelope xmlns:s="http://www.w3.org/2003/05/soap-envelope" '

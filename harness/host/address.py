@@ -70,7 +70,7 @@ def parse_leases(text: str, mac: str) -> str | None:
         if mac in match["body"].lower() and _is_address(match["ip"]):
             found = match["ip"]
     for match in _LIBVIRT_LEASE.finditer(text):
-        if match["mac"].lower() == mac:
+        if match["mac"].lower() == mac and _is_address(match["ip"]):
             found = match["ip"]
     return found
 

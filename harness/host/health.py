@@ -12,7 +12,7 @@ from pathlib import Path
 from harness.errors import InfrastructureError
 from harness.host.host import Host
 from harness.host.space import parse_space
-from harness.host.state import state_path
+from harness.host.state import moment, read_note, state_path
 from harness.lab import HostKind, HostSpec
 
 __all__ = ["Health", "HealthNote", "health_of", "look_at", "note_health"]
@@ -42,8 +42,8 @@ class HealthNote:
 def health_of(spec: HostSpec, folder: Path | None = None) -> HealthNote:
     """What is known of a host; unknown if nobody has written anything down, or nothing that can be read."""
     try:
-        fields = json.loads(state_path(spec, _NOTE, folder).read_text(encoding="utf-8"))
-        return HealthNote(Health(fields["health"]), float(fields["since"]), str(fields["reason"]))
+        fields = read_note(state_path(spec, _NOTE, folder).read_text(encoding="utf-8"))
+        return HealthNote(Health(fields["health"]), moment(fields["since"]), str(fields["reason"]))
     except (OSError, ValueError, KeyError, TypeError):
         return HealthNote()
 

@@ -14,7 +14,9 @@ import shlex
 from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
 
+from harness.host.numbers import whole_number
 from harness.host.ssh import SshShell
+from harness.host.state import moment, read_note
 
 __all__ = ["Layer", "LayerStore"]
 
@@ -57,7 +59,8 @@ class LayerStore:
         shell.check(["mkdir", "-p", str(self._folder)])
         shell.check(["mv", disk, target], timeout_s=_MOVE_S)
         now = self._now()
-        size_mib = int(shell.check(["du", "-m", target], repeatable=True).split()[0])
+        size, _, _ = shell.check(["du", "-m", target], repeatable=True).partition("\t")
+        size_mib = whole_number(size, "what du says")
         layer = Layer(name, target, template, run, now, now + days * _DAY_S, size_mib)
         shell.put((json.dumps(asdict(layer)) + "\n").encode(), self._note_path(name))
         return layer
@@ -99,20 +102,26 @@ class LayerStore:
         return str(self._folder / f"{name}.json")
 
     def _now(self) -> float:
-        return float(self._shell.check(["date", "+%s"], repeatable=True))
+        return whole_number(self._shell.check(["date", "+%s"], repeatable=True), "the host's clock")
 
 
 def _parse(line: str) -> Layer | None:
     try:
-        fields = json.loads(line)
+        fields = read_note(line)
         return Layer(
             str(fields["name"]),
             str(fields["image"]),
             str(fields["template"]),
             str(fields["made_by"]),
-            float(fields["made"]),
-            float(fields["expires"]),
-            int(fields["size_mib"]),
+            moment(fields["made"]),
+            moment(fields["expires"]),
+            _size(fields["size_mib"]),
         )
     except (ValueError, KeyError, TypeError):
         return None
+
+
+def _size(value: object) -> int:
+    if type(value) is not int or value < 0:
+        raise TypeError(f"no size: {value!r:.80}")
+    return value

@@ -25,9 +25,10 @@ import filelock
 
 from harness.deadline import Deadline
 from harness.errors import HarnessError, HostBusy, InfrastructureError
+from harness.host.numbers import whole_number
 from harness.host.ssh import SshShell
 from harness.host.sshchannel import Hold
-from harness.host.state import state_path
+from harness.host.state import moment, read_note, state_path
 from harness.lab import HostKind, HostSpec
 
 __all__ = [
@@ -203,7 +204,7 @@ def lease_holder(shell: SshShell) -> Holder | None:
 def reservation(shell: SshShell) -> Holder | None:
     """The reservation of a host that holds now, by the host's clock."""
     found = _holder(shell.run(["cat", _RESERVED], repeatable=True).stdout)
-    if found is None or found.until < float(shell.check(["date", "+%s"], repeatable=True)):
+    if found is None or found.until < _clock(shell):
         return None
     return found
 
@@ -218,7 +219,7 @@ def reserve(shell: SshShell, seconds: float, reason: str) -> Holder:
     there = reservation(shell)
     if there is not None and there.owner != me():
         raise _busy(shell.spec, there, f"pvhck lab release {shell.spec.name} --force")
-    now = float(shell.check(["date", "+%s"], repeatable=True))
+    now = _clock(shell)
     holder = replace(holder_now("", reason=reason), since=now, until=now + seconds)
     shell.put(_plain(holder).encode(), _RESERVED)
     return holder
@@ -260,6 +261,11 @@ def _lock_here(spec: HostSpec, holder: Holder, folder: Path | None) -> Iterator[
             note.unlink(missing_ok=True)
 
 
+def _clock(shell: SshShell) -> float:
+    """The host's own time, in seconds since 1970."""
+    return whole_number(shell.check(["date", "+%s"], repeatable=True), "the host's clock")
+
+
 def _busy(spec: HostSpec, holder: Holder, mend: str) -> HostBusy:
     return HostBusy(f"host {spec.name} is taken: {holder}", mend=mend)
 
@@ -271,12 +277,12 @@ def _plain(holder: Holder) -> str:
 def _holder(text: str) -> Holder | None:
     """What a file says of a holder; None for what nobody could read: the lock counts, not its note."""
     try:
-        fields = json.loads(text)
+        fields = read_note(text)
         return Holder(
             str(fields["owner"]),
             str(fields["run"]),
-            float(fields["since"]),
-            float(fields["until"]),
+            moment(fields["since"]),
+            moment(fields["until"]),
             str(fields["reason"]),
         )
     except (ValueError, KeyError, TypeError):

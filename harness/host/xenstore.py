@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from harness.deadline import Deadline
-from harness.errors import CommandFailed, HostUnreachable
+from harness.errors import CommandFailed, HostUnreachable, OutputNotUnderstood
 from harness.host.ssh import SshShell
 from harness.host.sshchannel import LineReader
 
@@ -16,6 +16,7 @@ __all__ = ["Watch", "Xenstore", "parse_tree", "unescape"]
 _LETTERS = {b"t": b"\t", b"n": b"\n", b"r": b"\r", b"\\": b"\\"}
 _ESCAPED = re.compile(rb"\\(x[0-9a-f]{2}|[0-7]{3}|[tnr\\])")
 
+_SHOWN = re.compile(r'"(.*)"(?: [ .]*\([nrwb]\d+(?:,[nrwb]\d+)*\))?')
 _ABSENT = "couldn't read path"  # recorded: xen-4.17/xenstore-read-missing.txt
 _FIRST_EVENT_S = 30
 
@@ -113,16 +114,23 @@ def unescape(text: str) -> str:
         code = match[1]
         if code in _LETTERS:
             return _LETTERS[code]
-        return bytes([int(code[1:], 16) if code[:1] == b"x" else int(code, 8)])
+        return bytes([int(code[1:], 16) if code[:1] == b"x" else int(code, 8) & 0xFF])
 
     return _ESCAPED.sub(meant, text.encode()).decode(errors="replace")
 
 
 def parse_tree(text: str) -> dict[str, str]:
-    """``xenstore-ls -f``: lines ``/path = "value"``."""
+    """``xenstore-ls -f``: lines ``/path = "value"``, with -p permissions behind; without a value it went.
+
+    Raises:
+        OutputNotUnderstood: a value was cut.
+    """
     nodes = {}
     for line in text.splitlines():
         path, separator, value = line.partition(" = ")
         if separator:
-            nodes[path] = unescape(value[value.find('"') + 1 : value.rfind('"')])
+            shown = _SHOWN.fullmatch(value)
+            if shown is None:
+                raise OutputNotUnderstood("xenstore-ls: a value cannot be read", text=line)
+            nodes[path] = unescape(shown[1])
     return nodes

@@ -23,6 +23,7 @@ StartType = Literal["boot", "system", "auto", "demand", "disabled"]
 _STARTS: tuple[StartType, ...] = ("boot", "system", "auto", "demand", "disabled")
 _DECORATION = {Arch.X86: "ntx86", Arch.X64: "ntamd64"}
 _DATE = re.compile(r"(\d{1,2})[/-](\d{1,2})[/-](\d{4})$")
+_MOST_DIGITS = 18  # Python refuses to read some thousands of them
 _ASSOCIATED = 0x2  # SPSVCINST_ASSOCSERVICE: the device's function driver
 
 
@@ -158,7 +159,7 @@ def _number(text: str) -> int:
     try:
         return int(text, 0)
     except ValueError:
-        return int(text) if text.isdecimal() else 0
+        return int(text) if text.isdecimal() and len(text) <= _MOST_DIGITS else 0
 
 
 def _files(inf: Inf, installs: tuple[str, ...], arch: Arch) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from harness.package.pe import PeFacts
 
 __all__ = ["BuildPackage", "PackageFile", "version_numbers"]
 
+_MOST_DIGITS = 18  # a version has five in each place; Python refuses to read some thousands
 _SYMBOLS = (".pdb", ".map")
 
 
@@ -81,6 +82,6 @@ class BuildPackage:
 def version_numbers(text: str) -> tuple[int, ...] | None:
     """``9.1.0.42`` as numbers, for comparing; None when it is no version."""
     parts = text.strip().split(".")
-    if not all(part.isascii() and part.isdecimal() for part in parts):
+    if not all(part.isascii() and part.isdecimal() and len(part) <= _MOST_DIGITS for part in parts):
         return None
     return tuple(int(part) for part in parts)

@@ -7,6 +7,7 @@ archive's own headers claim.
 
 from __future__ import annotations
 
+import errno
 import lzma
 import stat
 import tarfile
@@ -22,6 +23,7 @@ from harness.errors import ConfigurationError
 __all__ = ["Budget", "is_archive", "unpack"]
 
 _SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".zip")
+_FAULTS_OF_THE_ARCHIVE = {errno.ENAMETOOLONG, errno.EINVAL}  # a name, or a place within it
 _BLOCK = 1 << 20
 _MEND = "build the archive again from the folder it was made of"
 
@@ -80,8 +82,14 @@ def unpack(archive: Path, folder: Path, budget: Budget) -> None:
         lzma.LZMAError,
         EOFError,
         NotImplementedError,  # a zip compression this Python lacks
+        ValueError,  # names that are no text, places before the file's beginning
+        OverflowError,
     ) as error:
         raise ConfigurationError(f"{archive} cannot be unpacked: {error}", mend=_MEND) from error
+    except OSError as error:
+        if error.errno not in _FAULTS_OF_THE_ARCHIVE:
+            raise
+        raise ConfigurationError(f"{archive} cannot be unpacked: {error.strerror}", mend=_MEND) from error
 
 
 def _tar_members(archive: Path, budget: Budget) -> Iterator[tuple[str, Opener]]:

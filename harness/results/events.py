@@ -145,11 +145,12 @@ def read_events(lines: Iterable[str]) -> Iterator[Event]:
     for line in lines:
         try:
             fields = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue  # torn by a kill or by a full disk
-        if not isinstance(fields, dict) or fields.get("kind") not in _KINDS:
+        kind = _KINDS.get(str(fields.get("kind"))) if isinstance(fields, dict) else None
+        if kind is None:
             continue
         try:
-            yield structured(fields, _KINDS[fields["kind"]])
+            yield structured(fields, kind)
         except NotReadable:
             continue

@@ -24,4 +24,5 @@ class EventTail:
             data = file.read()
         whole, newline, _ = data.rpartition(b"\n")
         self._at += len(whole) + len(newline)
-        return tuple(read_events(whole.decode("utf-8", errors="replace").splitlines()))
+        # not splitlines(): texts within a line may hold U+2028 and the like
+        return tuple(read_events(whole.decode("utf-8", errors="replace").split("\n")))

@@ -28,7 +28,7 @@ def load_results(folder: Path) -> RunResults:
     """
     try:
         if (folder / RESULTS).exists():
-            return _parse((folder / RESULTS).read_text(encoding="utf-8"), folder / RESULTS)
+            return _parse((folder / RESULTS).read_bytes(), folder / RESULTS)
         with (folder / EVENTS).open(encoding="utf-8", errors="replace") as lines:
             return results_of(read_events(lines), alive=_held(lines.fileno()))
     except FileNotFoundError:
@@ -39,9 +39,9 @@ def load_results(folder: Path) -> RunResults:
         raise NotARun(f"{folder / EVENTS} tells of no run") from error
 
 
-def _parse(text: str, path: Path) -> RunResults:
+def _parse(text: bytes, path: Path) -> RunResults:
     try:
-        fields = json.loads(text)
+        fields = json.loads(text.decode())
         schema = fields["schema"]
         if schema == SCHEMA:
             return structured(fields, RunResults)

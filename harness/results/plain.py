@@ -8,12 +8,14 @@ from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from cattrs.errors import BaseValidationError
+from cattrs.errors import CattrsError
 from cattrs.preconf.json import make_converter
 
 __all__ = ["NotReadable", "plain", "structured", "to_json"]
 
 T = TypeVar("T")
+# cattrs lets others through beside its own.
+_UNFIT = (CattrsError, ValueError, TypeError, KeyError, AttributeError, OverflowError)
 _CONVERTER = make_converter(detailed_validation=False, prefer_attrib_converters=False)
 
 # Words of a closed list that are no enumeration: a password "higher" must not make the file unreadable.
@@ -55,7 +57,7 @@ def structured(value: Any, kind: type[T]) -> T:
     """
     try:
         return _CONVERTER.structure(value, kind)
-    except (BaseValidationError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except _UNFIT as error:
         raise NotReadable(f"{type(error).__name__}: {error}"[:300]) from error
 
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import itertools
 import ntpath
 import threading
-import zlib
 from collections import deque
 from collections.abc import Callable
 
@@ -39,7 +37,7 @@ def encoded_script(request: CommandRequest) -> str | None:
         if len(word) > 1 and (_ENCODED.startswith(word.lower()) or word.lower() == "-ec"):
             try:
                 return base64.b64decode(following, validate=True).decode("utf-16-le")
-            except (binascii.Error, UnicodeDecodeError):
+            except ValueError:  # no Base64, no UTF-16
                 return None
     return None
 
@@ -142,7 +140,7 @@ class _AgentProcess:
         if first is not None:
             try:
                 module = wire.decode_module(first)
-            except (ValueError, zlib.error) as error:
+            except ValueError as error:
                 self._output.write(Stream.STDERR, f"{error}\r\n".encode())
                 self._output.end(1)
                 return

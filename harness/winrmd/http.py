@@ -12,6 +12,7 @@ from typing import Protocol
 __all__ = ["BadRequest", "HttpRequest", "HttpResponse", "Reader", "read_body", "read_head", "render"]
 
 _MAX_HEAD_LINES = 100
+_MOST_DIGITS = 18  # of a length; Python refuses to read some thousands
 _MAX_LINE = 65_536  # NTLM tokens travel in a header
 _REASONS = {
     200: "OK",
@@ -56,7 +57,7 @@ class HttpRequest:
         if "transfer-encoding" in self.headers:
             raise BadRequest("a body in chunks")
         text = self.headers.get("content-length", "0")
-        if not (text.isascii() and text.isdigit()):
+        if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS):
             raise BadRequest(f"Content-Length is {text!r}")
         return int(text)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hmac
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -98,7 +97,7 @@ class ConnectionLogin:
     def _basic(self, text: str) -> Accepted | Refused:
         try:
             user, _, password = _decode(base64.b64decode(text, validate=True)).partition(":")
-        except binascii.Error:
+        except ValueError:  # no Base64, or not even ASCII
             return self.refuse()
         account = user.rpartition("\\")[2]
         known = self._credentials
@@ -115,7 +114,7 @@ class ConnectionLogin:
             if self._acceptor is None or self._acceptor.complete:
                 self._acceptor = open_acceptor(self._credentials, token)
             answer = self._acceptor.step(token)
-        except (binascii.Error, LoginRefused):
+        except (ValueError, LoginRefused):
             return self.refuse()
         header = f"Negotiate {base64.b64encode(answer).decode()}" if answer else "Negotiate"
         if not self._acceptor.complete:

@@ -100,6 +100,10 @@ def parse_message(text: bytes) -> Message:
         WsFault: it is no envelope, or a header makes no sense; the fault Windows calls
             "invalid SOAP header" (2150858767).
     """
+    if b"\0" in text:
+        raise _invalid(
+            "an envelope in another encoding than UTF-8"
+        )  # the next look would miss a document type
     if b"<!" in text and (b"<!DOCTYPE" in text or b"<!ENTITY" in text):
         raise _invalid("a document type is not allowed in an envelope")
     try:

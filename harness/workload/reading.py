@@ -42,9 +42,15 @@ class Fields:
     def number(self, name: str) -> float:
         """A finite number."""
         value = self._values.get(name)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, int | float):
             raise self.wrong(f"no number {name!r}")
-        return float(value)
+        try:
+            number = float(value)
+        except OverflowError:  # a whole number of hundreds of digits
+            number = math.inf
+        if not math.isfinite(number):
+            raise self.wrong(f"no number {name!r}")
+        return number
 
     def text(self, name: str) -> str:
         """A string, empty when it is not there."""

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.errors import ConfigurationError, InfrastructureError, ToolMissing
+from harness.errors import ConfigurationError, InfrastructureError, OutputNotUnderstood, ToolMissing
 from harness.xenlab.recipe import BUILD_PACKAGES
 from harness.xenlab.shell import run
 
@@ -63,10 +63,17 @@ class Repository:
 
 
 def parse_repositories(text: str) -> tuple[Repository, ...]:
-    """From the output of ``apt-get indextargets`` with our fields; other distributions are left out."""
+    """From the output of ``apt-get indextargets`` with our fields; other distributions are left out.
+
+    Raises:
+        OutputNotUnderstood: a line has other fields.
+    """
     found = []
     for line in text.splitlines():
-        uri, suite, component, origin = line.split("|")
+        fields = line.split("|")
+        if len(fields) != _FIELDS.count("|") + 1:
+            raise OutputNotUnderstood("apt-get indextargets: a line cannot be read", text=line)
+        uri, suite, component, origin = fields
         if origin == "Debian" and component == "main":
             found.append(Repository(uri, suite, component))
     return tuple(dict.fromkeys(found))

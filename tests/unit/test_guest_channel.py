@@ -34,6 +34,7 @@ from harness.winrmd import (
     TableRunner,
     WinRmSettings,
     is_agent_process,
+    login,
 )
 
 TRANSPORTS = list(WinRmTransport)
@@ -249,6 +250,17 @@ def test_an_answer_that_never_comes_ends_with_the_deadline_and_the_stuck_process
     guest.may_go_on.set()
     assert ask(channel, "boot_id") == {"boot_id": "boot-1"}, "the next does not queue behind it"
     assert server.counters.commands == 1
+
+
+def test_a_sealed_answer_without_its_length_is_an_error_of_the_channel(guest, monkeypatch):
+    with channel_to(guest, WinRmTransport.HTTP_NTLM) as (channel, _, _):
+        ask(channel, "boot_id")
+        render = login.render_sealed
+        monkeypatch.setattr(
+            login, "render_sealed", lambda *parts: render(*parts).replace(b";Length=", b";Size=")
+        )
+        with pytest.raises(ChannelBroken, match="makes no sense"):
+            ask(channel, "boot_id")
 
 
 # -- the way breaks

@@ -39,7 +39,12 @@ def test_nothing_is_kept_of_a_simulated_host(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", '{"health": "fine", "since": 1, "reason": ""}', '{"since": 1}']
+    "text",
+    [
+        *("", "{", "[]", '{"health": "fine", "since": 1, "reason": ""}', '{"since": 1}'),
+        *(f'{{"health": "bad", "since": {since}, "reason": ""}}' for since in ("1e300", "NaN", "9" * 400)),
+        "[" * 100_000,
+    ],
 )
 def test_a_note_that_cannot_be_read_is_as_good_as_none(tmp_path: Path, text: str) -> None:
     note_health(HOST, Health.BAD, "x", tmp_path)

@@ -149,6 +149,19 @@ def test_a_lost_connection_is_opened_anew_and_what_only_looks_is_asked_again() -
 
 # -- XML
 
+
+@pytest.mark.parametrize("sign", ["\x00", "\x1b", "\r", "\ud800", "\uffff"])
+def test_a_sign_that_xml_cannot_carry_is_refused_before_libvirt_sees_it(sign: str) -> None:
+    with pytest.raises(ConfigurationError, match="cannot be written into libvirt's XML"):
+        domain_xml(DomainSpec(f"a{sign}b", 512, 1, (), ()), HostPrograms())
+
+
+@pytest.mark.parametrize("text", ["<domain><memory>much</memory></domain>", "<domain><vcpu/></domain>"])
+def test_a_description_whose_number_is_none_is_not_understood(text: str) -> None:
+    with pytest.raises(OutputNotUnderstood):
+        parse_xml_description(text, "win1")
+
+
 texts = st.text(
     st.characters(min_codepoint=32, exclude_categories=("Cs", "Cc", "Cn")), min_size=1, max_size=30
 )

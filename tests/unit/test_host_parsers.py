@@ -94,6 +94,10 @@ def test_the_last_address_on_the_console_counts():
     assert parse_console("pvhck address \n") is None
 
 
+def test_a_lease_of_another_kind_of_address_is_none_that_we_can_use():
+    assert parse_leases(f'[{{ "ip-address": "fe80::216", "mac-address": "{MAC}" }}]', MAC) is None
+
+
 @given(st.text(max_size=400))
 def test_no_text_makes_the_address_parsers_fail(text):
     for found in (parse_leases(text, MAC), parse_neighbours(text, MAC), parse_console(text)):
@@ -131,6 +135,12 @@ def test_the_recorded_tree_of_a_guest_is_read():
 def test_the_tree_with_permissions_has_the_same_values():
     assert parse_tree(stdout_of("xenstore-ls-fp-guest")).keys() >= {"/local/domain/2/name"}
     assert parse_tree(stdout_of("xenstore-ls-fp-guest"))["/local/domain/2/name"] == "win1"
+
+
+def test_a_value_that_was_cut_is_not_taken_for_another():
+    with pytest.raises(OutputNotUnderstood, match="xenstore-ls"):
+        parse_tree('/local/domain/2/name = "wi')
+    assert parse_tree("/local/domain/2/gone:\n") == {}
 
 
 @given(
@@ -219,3 +229,5 @@ def test_an_interface_to_plug_in_is_separate_words_without_commas():
     assert not any("," in word for word in words)
     with pytest.raises(ConfigurationError, match="bridge"):
         nic_words(NicSpec(MAC, "xenbr0,mac=00:16:3e:00:00:77"))
+    with pytest.raises(ConfigurationError, match="bridge"):
+        nic_words(NicSpec(MAC, " xenbr0"))

@@ -18,6 +18,7 @@ VALUES = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters
         (r"gr\xc3\xbc\xc3\x9fe", "grüße"),  # recorded on Xen 4.17
         (r"C:\\new\\x41\\", "C:\\new\\x41\\"),
         (r"a\tb\nc\rd\001", "a\tb\nc\rd\x01"),
+        (r"\777", "\N{REPLACEMENT CHARACTER}"),
         (r"\xff", "\N{REPLACEMENT CHARACTER}"),
         ("plain 'it''s' \"quoted\" %TEMP%", "plain 'it''s' \"quoted\" %TEMP%"),
     ],

@@ -110,6 +110,27 @@ def test_a_guest_s_own_description_is_found_among_all() -> None:
     assert described.text == stdout_of("xl-list-l")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[{"config": []}]',
+        '[{"config": {"c_info": ["name"]}}]',
+        '{"config": {"c_info": {"name": "win1"}, "b_info": {"max_memkb": "much"}}}',
+        '{"config": {"c_info": {"name": "win1"}, "disks": [{}]}}',
+        "[" * 100_000,
+    ],
+)
+def test_json_of_another_shape_is_no_description(text: str) -> None:
+    with pytest.raises(OutputNotUnderstood):
+        parse_json_description(text, "win1")
+
+
+def test_a_number_of_thousands_of_digits_is_none() -> None:
+    text = stdout_of("xl-list").replace("256", "9" * 5000)
+    with pytest.raises(OutputNotUnderstood, match="a line cannot be read"):
+        parse_list(text)
+
+
 def test_uptime_and_processors_are_read() -> None:
     assert parse_uptime(stdout_of("xl-uptime"), "win1") == 4 * 60 + 16
     assert [vcpu.cpu for vcpu in parse_vcpu_list(stdout_of("xl-vcpu-list"))] == [0, 1, 0]

@@ -137,6 +137,13 @@ def test_an_interface_that_failed_is_taken_away_by_force_and_by_number() -> None
 
 # -- the configuration
 
+
+@pytest.mark.parametrize("name", ["\ud800", "a\udfff"])
+def test_a_name_that_is_no_text_is_refused(name: str) -> None:
+    with pytest.raises(ConfigurationError, match="cannot be written"):
+        render(DomainSpec(name, 512, 1, (), ()), V40)
+
+
 texts = st.text(min_size=1, max_size=30).filter(lambda text: "\0" not in text)
 paths = texts.map(lambda text: "/srv/" + text.replace(",", ";"))
 

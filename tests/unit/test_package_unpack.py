@@ -124,3 +124,20 @@ def test_an_archive_cut_in_the_middle_is_named(tmp_path: Path, suffix: str) -> N
 
     with pytest.raises(ConfigurationError, match=f"cut.{suffix} cannot be unpacked"):
         unpack(cut, tmp_path / "out", Budget())
+
+
+def test_a_name_too_long_for_any_disk_is_the_archive_s_fault(tmp_path: Path) -> None:
+    archive = tmp_path / "long.tar"
+    with tarfile.open(archive, "w") as tar:
+        tar.addfile(tarfile.TarInfo("n" * 300))
+    with pytest.raises(ConfigurationError, match=r"long\.tar cannot be unpacked"):
+        unpack(archive, tmp_path / "out", Budget())
+
+
+def test_a_zip_whose_names_are_no_text_is_refused(tmp_path: Path) -> None:
+    archive = tmp_path / "odd.zip"
+    with zipfile.ZipFile(archive, "w") as zipped:
+        zipped.writestr("ä.inf", b"x")
+    archive.write_bytes(archive.read_bytes().replace("ä".encode(), b"\xc3("))
+    with pytest.raises(ConfigurationError, match=r"odd\.zip cannot be unpacked"):
+        unpack(archive, tmp_path / "out", Budget())

@@ -36,6 +36,15 @@ def test_what_is_added_is_read_once_and_half_a_line_when_it_is_whole(tmp_path: P
     recorder.finish()
 
 
+def test_a_text_with_line_ends_of_unicode_does_not_hide_its_event(tmp_path: Path) -> None:
+    with RunRecorder(tmp_path, run_facts(), str) as run:
+        tail = EventTail(run.folder)
+        run.message("one\u2028two\x85three\u2029")
+        assert [event.text for event in tail.read() if isinstance(event, Message)] == [
+            "one\u2028two\x85three\u2029"
+        ]
+
+
 def test_what_workers_write_at_the_same_time_is_in_the_results_of_the_run(tmp_path: Path) -> None:
     tests = [facts_of(f"test_{number}") for number in range(40)]
     with RunRecorder(tmp_path, run_facts(), str) as recorder:

@@ -30,7 +30,7 @@ from harness.results import (
     timeless,
 )
 from harness.results.events import read_events
-from harness.results.plain import plain, structured, to_json
+from harness.results.plain import NotReadable, plain, structured, to_json
 
 HERE = Path(__file__).parent
 
@@ -310,6 +310,27 @@ def test_a_folder_without_a_run_is_named(tmp_path: Path) -> None:
         load_results(tmp_path)
     (tmp_path / "events.jsonl").write_text('{"kind": "message", "at": "", "text": ""}\n')
     with pytest.raises(NotARun, match="tells of no run"):
+        load_results(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "line", ['{"kind": []}', '{"kind": {}}', "[" * 100_000, '{"kind": "message", "at": 1e400, "text": []}']
+)
+def test_a_line_of_another_shape_costs_itself_alone(line: str) -> None:
+    assert [event.kind for event in read_events([line, '{"kind": "run-resumed", "at": ""}'])][
+        -1
+    ] == "run-resumed"
+
+
+def test_a_measurement_in_a_word_of_another_version_is_not_readable() -> None:
+    one = plain(Measurement("m", 1.0, "s", "lower", {}, ()))
+    with pytest.raises(NotReadable):
+        structured(one | {"better": "bigger"}, Measurement)
+
+
+def test_a_results_file_with_bytes_that_are_no_text_is_named(tmp_path: Path) -> None:
+    (tmp_path / "results.json").write_bytes(b'{"schema": 1, "run": "\xff"}')
+    with pytest.raises(NotARun, match="cannot be read"):
         load_results(tmp_path)
 
 

@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from harness.errors import CommandFailed, HostUnreachable
 from harness.host.domain import DiskSpec, DomainSpec, NicSpec
+from harness.host.numbers import whole_number
 from harness.host.ssh import SshShell
 from harness.host.toolstack.libvirt_xml import (
     HostPrograms,
@@ -174,7 +175,7 @@ class LibvirtToolstack(ReadBack):
         domid = self._required(name).domid
         with self._asked("mem-set", name):  # the word that xl and xm have for it
             self._port.set_memory(name, mib * 1024)
-        return int(self._store.read(f"/local/domain/{domid}/memory/target"))
+        return whole_number(self._store.read(f"/local/domain/{domid}/memory/target"), "memory/target")
 
     def set_vcpus(self, name: str, count: int) -> None:
         """See ``Toolstack.set_vcpus``."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from xml.etree import ElementTree as ET
 
@@ -23,6 +24,8 @@ __all__ = [
 # Keys of xl.cfg(5) that mean the same here whatever their value, or what libvirt does anyway.
 _SAID_OTHERWISE = {"hdtype", "usb", "usbdevice", "vga", "vnc"}
 _BOOT_DEVICES = {"c": "hd", "d": "cdrom"}
+# XML 1.0, section 2.2; line ends and tabs of texts do not come back as they were.
+_NOT_XML = re.compile("[\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
 _TSC_MODES = {"native": "native", "always_emulate": "emulate", "native_paravirt": "paravirt"}
 
 
@@ -38,7 +41,7 @@ def domain_xml(spec: DomainSpec, programs: HostPrograms) -> str:
     """The whole description.
 
     Raises:
-        ConfigurationError: the template has an xl key that this cannot say.
+        ConfigurationError: it has an xl key that this cannot say, or a sign that XML cannot carry.
     """
     extra = {key: value.strip("\"'") for key, value in spec.extra.items()}
     domain = ET.Element("domain", type="xen")
@@ -59,17 +62,25 @@ def domain_xml(spec: DomainSpec, programs: HostPrograms) -> str:
         raise ConfigurationError(
             f"{spec.name}: libvirt cannot be told xl.{unsaid[0]}", mend="take the key out of the template"
         )
-    return ET.tostring(domain, encoding="unicode")
+    return _written(domain)
 
 
 def disk_xml(disk: DiskSpec) -> str:
-    """A disk to plug in: a PV one, as all that come later are."""
-    return ET.tostring(_disk(disk), encoding="unicode")
+    """A disk to plug in: a PV one, as all that come later are.
+
+    Raises:
+        ConfigurationError: its path has a sign that XML cannot carry.
+    """
+    return _written(_disk(disk))
 
 
 def nic_xml(nic: NicSpec) -> str:
-    """An interface to plug in."""
-    return ET.tostring(_nic(nic), encoding="unicode")
+    """An interface to plug in.
+
+    Raises:
+        ConfigurationError: its bridge has a sign that XML cannot carry.
+    """
+    return _written(_nic(nic))
 
 
 def disk_of(xml: str, vdev: str) -> str | None:
@@ -92,12 +103,20 @@ def _device(xml: str, path: str, part: str, attribute: tuple[str, str]) -> str |
 
 
 def parse_xml_description(xml: str, name: str) -> Description:
-    """What a domain's description says."""
+    """What a domain's description says.
+
+    Raises:
+        OutputNotUnderstood: it is no XML, or a number is none.
+    """
     domain = _parsed(xml)
+    try:
+        memory, vcpus = int(domain.findtext("memory", "0")), int(domain.findtext("vcpu", "1"))
+    except ValueError as error:
+        raise OutputNotUnderstood(f"the XML of {name}: {error}", text=xml) from error
     return Description(
         name,
-        max_memory_mib=int(domain.findtext("memory", "0")) // 1024,  # KiB in what libvirt gives
-        max_vcpus=int(domain.findtext("vcpu", "1")),
+        max_memory_mib=memory // 1024,  # KiB in what libvirt gives
+        max_vcpus=vcpus,
         disks=tuple(target.get("dev", "") for target in domain.iterfind("devices/disk/target")),
         text=xml,
     )
@@ -108,6 +127,16 @@ def _parsed(xml: str) -> ET.Element:
         return ET.fromstring(xml)  # noqa: S314  # from the host's own libvirt, which may do what it likes there
     except ET.ParseError as error:
         raise OutputNotUnderstood(f"a domain's XML: {error}", text=xml) from error
+
+
+def _written(element: ET.Element) -> str:
+    text = ET.tostring(element, encoding="unicode")
+    odd = _NOT_XML.search(text)
+    if odd is not None:
+        raise ConfigurationError(
+            f"{odd[0]!r} in a name or path cannot be written into libvirt's XML", mend="rename it"
+        )
+    return text
 
 
 def _add_os(domain: ET.Element, spec: DomainSpec, programs: HostPrograms) -> None:

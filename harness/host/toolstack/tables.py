@@ -34,6 +34,9 @@ __all__ = [
     "parse_vcpu_list",
 ]
 
+_MOST_DIGITS = 18
+_NO_NUMBER = re.compile(r"\d{1000}")  # Python refuses to read some thousands of digits
+
 # The name is padded to 40 but may be longer and may hold blanks: read from the right.
 _DOMAIN = re.compile(
     r"(?P<name>.+?)\s+(?P<id>\d+)\s+(?P<mem>\d+)\s+(?P<vcpus>\d+)\s+"
@@ -149,28 +152,30 @@ def parse_json_description(text: str, name: str) -> Description:
     """``xl list -l NAME`` of Xen 4.2 and later: JSON."""
     try:
         entries = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise OutputNotUnderstood(
             f"xl list -l {name} is not JSON: {error}",
             text=text,
             mend="xl.conf may say output_format=sxp: set it to json",
         ) from error
     for entry in entries if isinstance(entries, list) else [entries]:
-        config = entry.get("config", {}) if isinstance(entry, dict) else {}
-        if config.get("c_info", {}).get("name") == name:
+        config = _object(_object(entry).get("config"))
+        if _object(config.get("c_info")).get("name") == name:
             return _described(name, config, text)
     raise OutputNotUnderstood(f"xl list -l does not describe {name}", text=text)
 
 
 def _described(name: str, config: dict[str, Any], text: str) -> Description:
-    build = config.get("b_info", {})
-    return Description(
-        name,
-        max_memory_mib=build.get("max_memkb", 0) // 1024,
-        max_vcpus=build.get("max_vcpus", 1),
-        disks=tuple(disk["vdev"] for disk in config.get("disks", [])),
-        text=text,
-    )
+    build = _object(config.get("b_info"))
+    memory, vcpus, disks = build.get("max_memkb", 0), build.get("max_vcpus", 1), config.get("disks", [])
+    names = [_object(disk).get("vdev") for disk in disks] if isinstance(disks, list) else [None]
+    if type(memory) is not int or type(vcpus) is not int or not all(isinstance(one, str) for one in names):
+        raise OutputNotUnderstood(f"xl list -l describes {name} in another way", text=text)
+    return Description(name, memory // 1024, vcpus, tuple(map(str, names)), text)
+
+
+def _object(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def parse_sxp_description(text: str, name: str) -> Description:
@@ -197,7 +202,7 @@ def _vdevs(domain: Sxp) -> Iterator[str]:
 
 def _number(domain: Sxp, name: str) -> int:
     word = value(domain, name)
-    return int(word) if word.isdecimal() else 0
+    return int(word) if word.isdecimal() and len(word) <= _MOST_DIGITS else 0
 
 
 def _rows(text: str, pattern: re.Pattern[str], command: str, *, header: str) -> Iterator[re.Match[str]]:
@@ -207,6 +212,6 @@ def _rows(text: str, pattern: re.Pattern[str], command: str, *, header: str) -> 
         raise OutputNotUnderstood(f"{command}: no header line", text=text)
     for line in lines[1:]:
         match = pattern.fullmatch(line.strip())
-        if match is None:
+        if match is None or _NO_NUMBER.search(line):
             raise OutputNotUnderstood(f"{command}: a line cannot be read", text=line)
         yield match

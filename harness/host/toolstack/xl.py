@@ -14,6 +14,7 @@ from dataclasses import replace
 from harness.deadline import Deadline, Done, NotYet, wait_until
 from harness.errors import CommandFailed
 from harness.host.domain import DiskSpec, DomainSpec, NicSpec
+from harness.host.numbers import whole_number
 from harness.host.sshchannel import LineReader
 from harness.host.toolstack import quirks
 from harness.host.toolstack.command import SLOW_S, CommandToolstack
@@ -90,7 +91,7 @@ class XlToolstack(CommandToolstack):
         domid = self._required(name).domid
         # the unit is written out: manual and code disagree on a bare number (facts/pv-drivers.md 3)
         self._change("mem-set", name, f"{mib}m")
-        return int(self._store.read(f"/local/domain/{domid}/memory/target"))
+        return whole_number(self._store.read(f"/local/domain/{domid}/memory/target"), "memory/target")
 
     # -- devices
 
@@ -206,7 +207,7 @@ class XlToolstack(CommandToolstack):
             complaint = lines.complaint()
             if not result.ok and complaint:
                 raise CommandFailed(f"host {self._host}: xl dump-core to {path}: {complaint}")
-            sizes.append(int(result.stdout) if result.ok else 0)
+            sizes.append(whole_number(result.stdout, "the size of a dump") if result.ok else 0)
             still = len(sizes) > _DUMP_STILL and len(set(sizes[-_DUMP_STILL - 1 :])) == 1
             done = still and sizes[-1] >= whole
             return Done(sizes[-1]) if done else NotYet(f"{sizes[-1]} of {whole} bytes; {complaint}")

@@ -68,7 +68,7 @@ def disk_spec(disk: DiskSpec) -> str:
 
 def nic_words(nic: NicSpec) -> tuple[str, ...]:
     """An interface as separate words: xl network-attach reads a comma as part of the value."""
-    if "," in nic.bridge:
+    if not nic.bridge or any(sign == "," or sign.isspace() for sign in nic.bridge):
         raise ConfigurationError(f"the bridge {nic.bridge!r} cannot be given to xl", mend="rename it")
     words = (f"mac={nic.mac}", f"bridge={nic.bridge}")
     return (*words, f"model={nic.model}") if nic.model else (*words, "type=vif")

@@ -13,6 +13,7 @@ import re
 
 from harness.errors import CommandFailed
 from harness.host.domain import DiskSpec, DomainSpec, NicSpec
+from harness.host.numbers import whole_number
 from harness.host.toolstack.command import CommandToolstack
 from harness.host.toolstack.legacy_disk import legacy_words
 from harness.host.toolstack.protocol import (
@@ -84,7 +85,7 @@ class XmToolstack(CommandToolstack):
         if self._store.find(f"{folder}/static-max") is None:
             self._store.write(f"{folder}/static-max", str(self.config(name).max_memory_mib * 1024))
         self._change("mem-set", name, str(mib))
-        return int(self._store.read(f"{folder}/target"))
+        return whole_number(self._store.read(f"{folder}/target"), "memory/target")
 
     # -- devices
 
@@ -119,7 +120,8 @@ class XmToolstack(CommandToolstack):
     def dump_core(self, name: str, path: str, *, timeout_s: float) -> int:
         """See ``Toolstack.dump_core``. The domain is paused meanwhile (xend/XendDomain.py)."""
         self._change("dump-core", name, path, timeout_s=timeout_s)
-        return int(self._shell.check(["stat", "-c", "%s", path], repeatable=True))
+        size = self._shell.check(["stat", "-c", "%s", path], repeatable=True)
+        return whole_number(size, "the size of a dump")
 
     def screen_dump(self, name: str) -> bytes:
         """See ``Toolstack.screen_dump``: xend has no way."""

@@ -69,7 +69,7 @@ def nic_words(nic: NicSpec) -> tuple[str, ...]:
     Never ``type=ioemu``: such an interface has neither ``mac`` nor ``handle`` in its front end's
     folder, and no PV driver could use it (xend/server/netif.py). Without a type there are both.
     """
-    if "," in nic.bridge or "=" in nic.bridge:
+    if not nic.bridge or any(sign in ",=" or sign.isspace() for sign in nic.bridge):
         raise ConfigurationError(f"the bridge {nic.bridge!r} cannot be given to xm", mend="rename it")
     words = (f"mac={nic.mac}", f"bridge={nic.bridge}")
     return (*words, f"model={nic.model}") if nic.model else (*words, "type=netfront")
@@ -81,7 +81,12 @@ def _list(items: Iterable[str]) -> str:
 
 def _quoted(text: str) -> str:
     """A Python 2 byte string; all that is not plain ASCII is escaped, as the file names no encoding."""
-    return "'" + "".join(_shown(byte) for byte in text.encode()) + "'"
+    try:
+        return "'" + "".join(_shown(byte) for byte in text.encode()) + "'"
+    except UnicodeEncodeError as error:
+        raise ConfigurationError(
+            f"{text!r} cannot be written into a configuration", mend="rename it"
+        ) from error
 
 
 def _shown(byte: int) -> str:

@@ -94,7 +94,7 @@ def read_inf(text: str, arch: Arch) -> Inf:
     file = _Sections(text)
     date, _, version = file.value("version", "driverver").partition(",")
     if not re.fullmatch(r"\d{1,2}/\d{1,2}/\d{4}", date.strip()) or not re.fullmatch(
-        r"\d+(\.\d+){3}", version.strip()
+        r"\d{1,9}(\.\d{1,9}){3}", version.strip()
     ):
         raise InfError("there is no [Version] section with a DriverVer")
     suffix = "ntamd64" if arch is Arch.X64 else "ntx86"

@@ -46,7 +46,7 @@ def parse_domain(text: str, random_bytes: bytes) -> DomainConfig:
         uuid=domain.findtext("uuid") or str(uuid.UUID(bytes=random_bytes[:16], version=4)),
         memory=memory,
         maxmem=_mib(domain, "memory"),
-        vcpus=int(domain.findtext("vcpu", "1")),
+        vcpus=_number(domain.findtext("vcpu", "1")),
         disks=tuple(_disk(disk) for disk in domain.iterfind("devices/disk")),
         nics=tuple(_nic(nic) for nic in domain.iterfind("devices/interface")),
         videoram=16 if screen else 0,
@@ -107,7 +107,17 @@ def _mib(domain: ET.Element, name: str) -> int:
     element = domain.find(name)
     if element is None or not element.text:
         return 0
-    return int(element.text) * _KIB[element.get("unit", "KiB")] // 1024
+    unit = element.get("unit", "KiB")
+    if unit not in _KIB:
+        raise XmlError(f"invalid argument: unknown suffix '{unit}'")
+    return _number(element.text) * _KIB[unit] // 1024
+
+
+def _number(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError as error:
+        raise XmlError(f"XML error: invalid number '{text[:40]}'") from error
 
 
 def _disk(disk: ET.Element) -> DiskConfig:

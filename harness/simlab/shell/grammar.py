@@ -126,7 +126,7 @@ class Script:
 _OPERATOR = re.compile(r"\d?>>|\d?>&\d|\d?[<>]|&&|\|\||[;&|()\n]")
 _NAME = re.compile(r"[A-Za-z_]\w*|[0-9@*#?!$]")
 _ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)=")
-_PLAIN = re.compile(r"[^\s'\"\\$`;&|()<>#]+|#")
+_PLAIN = re.compile(r"[^ \t\n'\"\\$`;&|()<>#]+|#")  # no other blank ends a word: not even a carriage return
 _REDIRECTION = re.compile(r"(?P<stream>\d?)(?P<operator>>>|>&|[<>])(?P<copy>\d?)")
 _CLOSERS = {"then", "elif", "else", "fi", "do", "done", "}", ")"}
 
@@ -140,7 +140,10 @@ def parse(text: str) -> Script:
         ShellSyntaxError: it cannot be read.
     """
     parser = _Parser(list(_tokens(text)))
-    script = parser.script()
+    try:
+        script = parser.script()
+    except RecursionError as error:
+        raise ShellSyntaxError("nested too deeply for the simulated shell") from error
     if parser.token is not None:
         raise ShellSyntaxError(f'"{_shown(parser.token)}" unexpected')
     return script

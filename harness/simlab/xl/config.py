@@ -6,6 +6,7 @@ import re
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NoReturn
 
 from harness.model import XenVersion
 
@@ -24,7 +25,7 @@ __all__ = [
 Value = str | int | list[str]
 
 _TOKEN = re.compile(
-    r"""(?P<space>[ \t\r]+|\#[^\n]*)|(?P<line>[\n;])|(?P<number>-?\d+(?:\.\d+)?|0x[0-9a-fA-F]+)
+    r"""(?P<space>[ \t\r]+|\#[^\n]*)|(?P<line>[\n;])|(?P<number>0x[0-9a-fA-F]+|-?[0-9]+(?:\.[0-9]+)?)
     |(?P<name>[A-Za-z_]\w*)|"(?P<double>[^"\n]*)"|'(?P<single>[^'\n]*)'|(?P<sign>\+=|[=\[\],])""",
     re.VERBOSE,
 )
@@ -218,7 +219,7 @@ def _parse_keys(text: str, path: str) -> dict[str, Value]:
 
 def _parse_value(tokens: _Tokens) -> Value:
     if tokens.kind == "number":
-        return int(float(tokens.step())) if "." in tokens.value else int(tokens.step(), 0)
+        return _parse_number(tokens)
     if tokens.kind in {"double", "single"}:
         return tokens.step()
     if tokens.value != "[":
@@ -234,6 +235,16 @@ def _parse_value(tokens: _Tokens) -> Value:
             tokens.fail("expecting STRING or NUMBER or '['")
     tokens.step()
     return items
+
+
+def _parse_number(tokens: _Tokens) -> int:
+    text = tokens.value
+    try:
+        number = int(float(text)) if "." in text else int(text, 0)
+    except (ValueError, OverflowError):  # octal, or hundreds of digits: not played
+        tokens.fail("expecting another number")
+    tokens.step()
+    return number
 
 
 class _Tokens:
@@ -265,7 +276,7 @@ class _Tokens:
                 self.kind, self.value = match.lastgroup or "", match[match.lastgroup or 0]
                 return left
 
-    def fail(self, expected: str) -> None:
+    def fail(self, expected: str) -> NoReturn:
         """Raise what xl prints (recorded: xen-4.17/err-create-syntax.txt)."""
         names = {
             "name": "IDENT",

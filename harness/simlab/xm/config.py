@@ -63,6 +63,8 @@ def _assignments(text: str) -> dict[str, int | str | list[str]]:
         module = ast.parse(text)
     except SyntaxError as error:
         raise XmConfigError(f"Errors were found at line {error.lineno} while processing") from error
+    except (ValueError, MemoryError, RecursionError) as error:  # a NUL, or nested too deeply
+        raise XmConfigError(f"Errors were found while processing: {error}") from error
     keys: dict[str, int | str | list[str]] = {}
     for line in module.body:
         match line:
@@ -76,8 +78,9 @@ def _assignments(text: str) -> dict[str, int | str | list[str]]:
 def _literal(value: ast.expr) -> int | str | list[str]:
     try:
         found = ast.literal_eval(value)
-    except ValueError as error:
-        raise XmConfigError(f"not played by the simulated host: {ast.unparse(value)}") from error
+    except (ValueError, TypeError, MemoryError, RecursionError) as error:
+        line = value.lineno
+        raise XmConfigError(f"not played by the simulated host: the value on line {line}") from error
     if isinstance(found, list):
         return [_bytes_as_text(str(item)) for item in found]
     return found if isinstance(found, int) else _bytes_as_text(str(found))

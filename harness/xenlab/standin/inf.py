@@ -63,7 +63,9 @@ class Package:
     @property
     def rank(self) -> tuple[str, tuple[int, ...]]:
         """What Windows compares when two packages fit a device equally: date, then version."""
-        return self.date, tuple(int(part) for part in self.version.split(".") if part.isdigit())
+        return self.date, tuple(
+            int(part) for part in self.version.split(".") if re.fullmatch(r"[0-9]{1,9}", part)
+        )
 
     def model_for(self, ids: tuple[str, ...]) -> Model | None:
         """The model that fits a device with these ids."""
