@@ -211,7 +211,7 @@ def test_a_save_file_is_good_for_one_restore_and_no_other_file_for_any(host):
 def test_a_save_that_finds_no_room_leaves_the_guest_running(tmp_path):
     with dom0(tmp_path) as host:
         host.create()
-        host.host.files._full = "/full"
+        host.host.files._full = lambda: "/full"
         host.ok("mkdir /full")
         ran = host.run("xl save win1 /full/a.save")
         assert ran.rc == 1

@@ -72,6 +72,11 @@ PROPERTIES: dict[str, tuple[str, ...]] = {
     "harness.host.toolstack.xl_config": (HOST,),
     "harness.host.toolstack.xm_config": (HOST,),
     "harness.host.xenstore": (HOST, "unit/test_host_parsers.py", "unit/test_host_store_escapes.py"),
+    "harness.image.answers": ("unit/test_image_answers.py",),
+    "harness.image.eltorito": ("unit/test_image_iso.py",),
+    "harness.image.rules": ("unit/test_image_answers.py",),
+    "harness.image.stages": ("unit/test_image_stages.py",),
+    "harness.image.wim": ("unit/test_image_wim.py",),
     "harness.lab.ini": (LAB,),
     "harness.lab.load": (LAB, "unit/test_lab_hosts_ini.py"),
     "harness.lab.profile_load": (LAB, "unit/test_lab_profile.py"),
@@ -159,6 +164,10 @@ NONE_NEEDED: dict[str, tuple[str, ...]] = {
         "harness.host.toolstack.xm",
         "harness.package.checks",
     ),
+    "it matches names that a user gives against a pattern, and refuses all others": (
+        "harness.image.plan",
+        "harness.image.updates",
+    ),
     "it makes a file name safe, or matches names we made ourselves": (
         "harness.evidence.collect",
         "harness.evidence.host_side",
@@ -199,7 +208,8 @@ NONE_NEEDED: dict[str, tuple[str, ...]] = {
         "harness.host.clone",
     ),
     "its parts have properties, it puts them together": ("harness.package.build",),
-    "a library reads the format (cryptography, ssl), and its errors are named": (
+    "a library reads the format (cryptography, ssl, pycdlib), and its errors are named": (
+        "harness.image.iso",
         "harness.package.trust",
         "harness.simlab.guest.catalog",
         "harness.winrmd.tls",
@@ -208,6 +218,9 @@ NONE_NEEDED: dict[str, tuple[str, ...]] = {
     "it plays commands of a simulated host for our own callers, which contract suites hold to real Xen": (
         "harness.simlab.commands.files",
         "harness.simlab.commands.text",
+        "harness.simlab.setup.answers",
+        "harness.simlab.setup.cd",
+        "harness.simlab.setup.scripts",
         "harness.simlab.guest.disk",
         "harness.simlab.guest.eventlog",
         "harness.simlab.host.strays",
