@@ -191,6 +191,16 @@ class RunningLab:
         self._end()
         self._process = self._start_again()
 
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """The whole host stands still meanwhile; connections to it stay as they are."""
+        with qemu.Monitor(self._machine.socket) as monitor:
+            monitor.stop()
+            try:
+                yield
+            finally:
+                monitor.go_on()
+
     def down(self) -> None:
         """End it. Nothing of it is worth a clean shutdown: the next start is from the snapshot."""
         self._end()

@@ -174,6 +174,14 @@ class Monitor:
         """Write memory, devices and disks into a snapshot of the images."""
         self._human(f"savevm {name}")
 
+    def stop(self) -> None:
+        """Have its processors stand still, as a host that is frozen."""
+        self._execute("stop")
+
+    def go_on(self) -> None:
+        """Have them run again."""
+        self._execute("cont")
+
     def quit(self) -> None:
         """End QEMU."""
         self._execute("quit")
