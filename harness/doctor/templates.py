@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import secrets
 import shlex
 from collections.abc import Iterator
 
 from harness.doctor.check import Check, State, failed
 from harness.errors import ConfigurationError, InfrastructureError
+from harness.host.clone import can_reflink
 from harness.host.host import Host
 from harness.host.numbers import whole_number
 from harness.host.space import parse_space
+from harness.host.volumes import Volume, find_volume, is_device, room_for
 from harness.lab import CloneMethod, GuestTemplate, resolve_secret
 from harness.model import GuestKind
 
@@ -53,6 +56,14 @@ def _check_fits(subject: str, host: Host, template: GuestTemplate) -> Check:
 
 def _check_image(subject: str, host: Host, template: GuestTemplate) -> Iterator[Check]:
     image = str(template.image_on(host.spec))
+    volume = find_volume(host.shell, image) if is_device(image) else None
+    if volume is not None:
+        yield from _check_volume(subject, host, volume)
+        return
+    if host.spec.clone is CloneMethod.LVM:
+        mend = f"lvcreate -n LV -V SIZE --thinpool POOL VG; qemu-img convert -n -O raw IMAGE {image}"
+        yield Check(subject, "image", State.FAIL, f"there is no logical volume {image}", mend)
+        return
     there = host.shell.run(["stat", "-L", "-c", "%s", image], repeatable=True)
     if not there.ok:
         mend = f"copy it there: scp IMAGE {host.spec.user}@{host.spec.address}:{shlex.quote(image)}"
@@ -61,8 +72,36 @@ def _check_image(subject: str, host: Host, template: GuestTemplate) -> Iterator[
     size = whole_number(there.stdout, f"the size of {image}") // _MIB
     yield Check(subject, "image", State.OK, f"{image}, {size} MiB")
     yield _check_format(subject, host, image)
+    if host.spec.clone is CloneMethod.REFLINK:
+        yield _check_reflink(subject, host, image)
     if host.spec.clone is CloneMethod.COPY:
         yield _check_room(subject, host, size)
+
+
+def _check_volume(subject: str, host: Host, volume: Volume) -> Iterator[Check]:
+    kind = "thin" if volume.thin else "not thin"
+    yield Check(subject, "image", State.OK, f"logical volume {volume}, {volume.size_mib} MiB, {kind}")
+    if host.spec.clone not in {CloneMethod.AUTO, CloneMethod.LVM}:
+        found = f"clone = {host.spec.clone} reads the whole volume as a raw image: no snapshot is taken"
+        yield Check(subject, "clone", State.WARN, found, "set clone = lvm, or leave it out")
+        return
+    room = room_for(host.shell, volume)
+    state = State.FAIL if room.full else State.OK
+    mend = "a smaller snapshot (hosts.ini), a thin pool, or a larger group: vgextend; lvextend"
+    yield Check(subject, "space", state, str(room), mend if room.full else "")
+
+
+def _check_reflink(subject: str, host: Host, image: str) -> Check:
+    probe = f"{host.spec.storage}/pvhck-doctor-{secrets.token_hex(8)}"
+    if can_reflink(host.shell, image, probe):
+        return Check(subject, "reflink", State.OK, f"{host.spec.storage} shares blocks with the image")
+    return Check(
+        subject,
+        "reflink",
+        State.FAIL,
+        f"{host.spec.storage} cannot share blocks with {image}",
+        "both on one XFS (mkfs.xfs -m reflink=1) or Btrfs; or leave clone out",
+    )
 
 
 def _check_format(subject: str, host: Host, image: str) -> Check:

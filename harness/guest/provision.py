@@ -12,6 +12,7 @@ from harness.host.area import RunArea, domain_name
 from harness.host.clone import choose_strategy
 from harness.host.domain import DiskSpec, DomainSpec, NicSpec
 from harness.host.host import Host
+from harness.host.volumes import remove_volume
 from harness.lab import GuestTemplate, NicModel, SecretRef
 
 __all__ = ["add_disk", "login_of", "make_guest", "remove_disk", "remove_guest"]
@@ -54,7 +55,8 @@ def make_guest(
     name = domain_name(area.run_id, number)
     image = image or str(template.image_on(host.spec))
     report(f"cloning {image} for {name} on {host.name}")
-    disk = choose_strategy(host).clone(image, area.path(f"{name}.img"))
+    target = area.path(f"{name}.img")
+    disk = choose_strategy(host, image, target).clone(image, target)
     model = None if template.nic is NicModel.NONE else template.nic.value
     domain = DomainSpec(
         name=name,
@@ -78,6 +80,9 @@ def remove_guest(guest: Guest, area: RunArea) -> None:
     # the dot: guest 1 is not to take the files of guest 11 along
     files = shlex.quote(area.path(f"{guest.name}."))
     guest.host.shell.check(["sh", "-c", f"rm -f {files}*"])
+    for disk in guest.domain.disks:
+        if disk.is_device:
+            remove_volume(guest.host.shell, disk.path.removeprefix("/dev/"))
 
 
 def add_disk(guest: Guest, area: RunArea, vdev: str, size_mib: int) -> DiskSpec:

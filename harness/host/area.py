@@ -1,7 +1,8 @@
 """What a run leaves on a host, and how it is taken away again.
 
 Everything carries the run id: domains are named ``pvhck-RUN-N``, files lie in
-``STORAGE/runs/RUN/`` and begin with their domain's name. A run holds a lock on
+``STORAGE/runs/RUN/`` and begin with their domain's name, logical volumes are
+called as their domain is. A run holds a lock on
 its folder through an SSH channel; the kernel of the host frees it when the
 channel dies, whatever became of us. A folder whose lock is free belongs to a
 dead run, and the next sweep removes all of it.
@@ -24,6 +25,7 @@ from harness.host.ssh import SshShell
 from harness.host.sshchannel import Hold
 from harness.host.strays import Gone, ports_of, processes_of, store_paths_of
 from harness.host.toolstack.protocol import NoSuchDomain, Toolstack
+from harness.host.volumes import remove_volume, volume_names
 from harness.host.xenstore import Xenstore
 
 __all__ = [
@@ -48,12 +50,13 @@ _OURS = re.compile(rf"{DOMAIN_PREFIX}(?P<run>[A-Za-z0-9][A-Za-z0-9-]*)-(?P<numbe
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
 _DEVICES = "/sys/class/net"
 _ROUNDS = 2  # what stays of a domain is seen when the domain itself is gone
+_VOLUME = "logical volume"
 _LOCK_WAIT_S = 10  # others look at the lock now and then, and hold it while they look
 
 
 @dataclass(frozen=True, order=True)
 class Leftover:
-    """Something of a run on a host: a domain, a file, a loop device, or a stray of a domain that is gone."""
+    """Something of a run on a host: domain, file, loop device, volume (VG/LV), stray of what is gone."""
 
     kind: str
     name: str
@@ -168,6 +171,7 @@ def leftovers(
     found += [Leftover("file", path) for path in _guest_files(files, folder)]
     loops = shell.run(["losetup", "-a"], repeatable=True).stdout.splitlines()
     found += [Leftover("loop device", line.partition(":")[0]) for line in loops if f"{folder}/" in line]
+    found += [Leftover(_VOLUME, name) for name, run in _our_volumes(shell) if run == run_id]
     gone = Gone(
         ours=lambda name: run_of(name) == run_id,
         names=_OURS,
@@ -212,6 +216,8 @@ def remove_leftover(shell: SshShell, toolstack: Toolstack, leftover: Leftover) -
                 toolstack.destroy(leftover.name)
         case "loop device":
             shell.run(["losetup", "-d", leftover.name])
+        case "logical volume":
+            remove_volume(shell, leftover.name)
         case "process":
             shell.run(["kill", leftover.name.partition(" ")[0]])
         case "xenstore path":
@@ -245,7 +251,14 @@ def remove_run(shell: SshShell, toolstack: Toolstack, run_id: str, report: Calla
 def _run_ids(shell: SshShell, toolstack: Toolstack) -> set[str]:
     by_domain = {run_of(domain.name) for domain in toolstack.domains()} - {None}
     folders = shell.run(["ls", "-1", str(_runs(shell))], repeatable=True).stdout.splitlines()
-    return {run for run in by_domain if run} | {name for name in folders if _RUN_ID.fullmatch(name)}
+    found = {run for run in by_domain if run} | {name for name in folders if _RUN_ID.fullmatch(name)}
+    return found | {run for _, run in _our_volumes(shell)}
+
+
+def _our_volumes(shell: SshShell) -> list[tuple[str, str]]:
+    """Logical volumes of runs, each with its run: they bear a domain's name."""
+    named = [(name, run_of(name.partition("/")[2])) for name in volume_names(shell)]
+    return [(name, run) for name, run in named if run is not None]
 
 
 def _state_of(shell: SshShell, run: str) -> RunState:

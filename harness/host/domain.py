@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from harness.host.volumes import is_device
 from harness.lab import Firmware
 
 __all__ = ["DiskSpec", "DomainSpec", "NicSpec"]
@@ -20,6 +21,11 @@ class DiskSpec:
     image_format: Literal["raw", "qcow2"] = "raw"
     cdrom: bool = False
     read_only: bool = False
+
+    @property
+    def is_device(self) -> bool:
+        """Whether it is a block device of the host, as a logical volume is, and no file."""
+        return is_device(self.path)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -13,6 +14,7 @@ from harness.errors import InfrastructureError
 from harness.host.host import Host
 from harness.host.space import parse_space
 from harness.host.state import moment, read_note, state_path
+from harness.host.volumes import find_volume, is_device, room_for
 from harness.lab import HostKind, HostSpec
 
 __all__ = ["Health", "HealthNote", "health_of", "look_at", "note_health"]
@@ -63,8 +65,10 @@ def note_health(spec: HostSpec, health: Health, reason: str, folder: Path | None
     passing.replace(path)
 
 
-def look_at(host: Host) -> None:
+def look_at(host: Host, images: Iterable[str] = ()) -> None:
     """A cheap look: it answers, its toolstack works, guests' disks have some room.
+
+    ``images`` are those of the templates it may be given: logical volumes among them have room of their own.
 
     Raises:
         InfrastructureError: what is wrong.
@@ -78,4 +82,17 @@ def look_at(host: Host) -> None:
         raise InfrastructureError(
             f"host {host.name}: {space.free_mib} MiB free in {storage}, less than {_LEAST_FREE_MIB}",
             mend=f"df -h {shlex.quote(storage)}; pvhck lab sweep {host.name}",
+        )
+    for image in images:
+        _look_at_volume(host, image)
+
+
+def _look_at_volume(host: Host, image: str) -> None:
+    """What is no volume, or not there, is no reason here: the test that wants to clone it will say so."""
+    volume = find_volume(host.shell, image) if is_device(image) else None
+    room = room_for(host.shell, volume) if volume is not None else None
+    if room is not None and room.full:
+        raise InfrastructureError(
+            f"host {host.name}: {room}: too little for a snapshot of {image}",
+            mend=f"vgs; lvs; pvhck lab sweep {host.name}",
         )

@@ -120,7 +120,15 @@ class HostKeys:
         "clone",
         read.choice(CloneMethod),
         CloneMethod.AUTO,
-        "How a guest's disk is made: qcow2 overlay on the template, full copy, or the first that works.",
+        "How a guest's disk is made: LVM snapshot, reflink (XFS, Btrfs), qcow2 overlay on the template, full "
+        "copy; or the first of these that the template and its place allow.",
+    )
+    SNAPSHOT: Final = Key(
+        "snapshot",
+        read.number(1, 100),
+        100,
+        "What an LVM snapshot of a volume that is not thin takes, in per cent of the template. A guest that "
+        "writes more loses its disk.",
     )
     BRIDGE: Final = Key(
         "bridge",
@@ -197,7 +205,13 @@ class TemplateKeys:
         GuestKind.WINDOWS,
         "What the guest really is; shown with every result. Simulated guests run on simulated hosts only.",
     )
-    IMAGE: Final = Key("image", read.IMAGE, "", "Disk image of the template.", required=_REAL_GUESTS)
+    IMAGE: Final = Key(
+        "image",
+        read.IMAGE,
+        "",
+        "Disk image of the template: a file or a logical volume, `/dev/VG/LV` (with `clone = lvm`: `VG/LV`).",
+        required=_REAL_GUESTS,
+    )
     OS: Final = Key(
         "os", read.TEXT, "", "Name of the system for people, such as Windows 10 22H2.", required=_ALL_GUESTS
     )

@@ -170,6 +170,7 @@ def _host(name: str, reader: SectionReader) -> HostSpec:
         toolstack=reader.take(keys.TOOLSTACK, kind),
         storage=reader.take(keys.STORAGE, kind),
         clone=reader.take(keys.CLONE, kind),
+        snapshot_percent=reader.take(keys.SNAPSHOT, kind),
         bridge=reader.take(keys.BRIDGE, kind),
         memory_mib=reader.take(keys.MEMORY, kind),
         vcpus=reader.take(keys.VCPUS, kind),

@@ -39,6 +39,8 @@ class CloneMethod(StrEnum):
 
     AUTO = "auto"
     OVERLAY = "overlay"  # qcow2 with the template as backing file
+    REFLINK = "reflink"  # a file that shares blocks with the template
+    LVM = "lvm"  # a snapshot of the template's logical volume
     COPY = "copy"
 
 
@@ -124,6 +126,7 @@ class HostSpec:
     toolstack: ToolstackName | None = None  # None: found out
     storage: str = "/var/lib/pvhck"
     clone: CloneMethod = CloneMethod.AUTO
+    snapshot_percent: int = 100  # of the template's size: what a snapshot of a volume that is not thin takes
     bridge: str = "xenbr0"
     memory_mib: int = 4096
     vcpus: int = 4
@@ -164,8 +167,8 @@ class GuestTemplate:
     faults: tuple[str, ...] = ()  # simulated guests only
 
     def image_on(self, host: HostSpec) -> PurePosixPath:
-        """Where the image lies on a host: relative paths start at the host's storage."""
-        return PurePosixPath(host.storage) / self.image
+        """Where the image lies on a host: relative paths start at its storage, VG/LV in /dev with LVM."""
+        return PurePosixPath("/dev" if host.clone is CloneMethod.LVM else host.storage) / self.image
 
 
 @dataclass(frozen=True)

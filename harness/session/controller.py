@@ -76,6 +76,7 @@ class Controller:
             request.options.wait_s,
             self._say,
             self._warn,
+            tuple(request.lab.templates.values()),
         )
         self._began = time.monotonic()
         self._held = contextlib.ExitStack()

@@ -175,7 +175,7 @@ class GuestKeeper:
         except GuestError as error:
             self._failed[template.name] = error
             raise
-        if not self.layers.wanted or not _works(verdict):
+        if not self.layers.wants(guest) or not _works(verdict):
             return guest, verdict
         kept = self.layers.keep(guest)
         self.remove(guest)

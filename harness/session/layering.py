@@ -25,9 +25,8 @@ _FORMAT = 1  # counts up when what we do to a guest besides the build changes
 class Layers(Protocol):
     """Where a guest with drivers can come from, besides its template."""
 
-    @property
-    def wanted(self) -> bool:
-        """Whether a guest whose drivers work is to become one."""
+    def wants(self, guest: Guest) -> bool:
+        """Whether this guest, if its drivers work, is to become one."""
 
     def find(self, template: GuestTemplate) -> str:
         """The image to clone instead of the template's; empty if there is none."""
@@ -45,7 +44,10 @@ class Layers(Protocol):
 class NoLayers:
     """Without a build, or on a host that keeps none: every guest comes from its template."""
 
-    wanted = False
+    def wants(self, guest: Guest) -> bool:
+        """See ``Layers.wants``."""
+        del guest
+        return False
 
     def find(self, template: GuestTemplate) -> str:
         """See ``Layers.find``."""
@@ -71,13 +73,25 @@ class Layering:
     report: Callable[[str], None]
     warn: Callable[[str], None]
     off_s: float
-    wanted: bool = True
+    _warned: bool = False
     _names: dict[str, str] = field(default_factory=dict)
 
     @property
     def store(self) -> LayerStore:
         """The host's layers."""
         return LayerStore(self.host.shell)
+
+    def wants(self, guest: Guest) -> bool:
+        """See ``Layers.wants``. A layer is a file: a logical volume cannot become one."""
+        if not guest.domain.disks[0].is_device:
+            return True
+        if not self._warned:
+            self._warned = True
+            self.warn(
+                f"host {self.host.name}: a logical volume cannot be kept as a layer: the build is installed "
+                "in every guest anew"
+            )
+        return False
 
     def find(self, template: GuestTemplate) -> str:
         """See ``Layers.find``."""

@@ -19,6 +19,8 @@ from harness.host.host import Host
 from harness.host.layers import LayerStore
 from harness.host.lease import Holder, HostLease
 from harness.host.logscan import HostLogs, read_logs, scan
+from harness.lab import GuestTemplate
+from harness.lab.match import cannot_carry
 
 __all__ = ["HostPool"]
 
@@ -48,6 +50,7 @@ class HostPool:
     wait_s: float
     say: Callable[[str], None]
     warn: Callable[[str], None]
+    templates: Sequence[GuestTemplate] = ()  # those the run may clone
     _had: dict[str, _Had] = field(default_factory=dict)
     _held: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
     _deadline: Deadline | None = None
@@ -166,7 +169,7 @@ class HostPool:
             if RunState.KEPT not in states:  # no guest is there that could run on one
                 for layer in LayerStore(host.shell).trim(host.spec.layers_mib):
                     self.say(f"{host.name}: removing layer {layer.name}")
-            look_at(host)
+            look_at(host, self._images(host))
             logs = read_logs(host)
         except HostBusy:
             raise  # that says nothing of its health
@@ -176,6 +179,11 @@ class HostPool:
         if health_of(host.spec).health is Health.BAD:
             note_health(host.spec, Health.UNKNOWN, "it could be looked at again")
         return logs
+
+    def _images(self, host: Host) -> Iterator[str]:
+        for template in self.templates:
+            if not cannot_carry(host.spec, template):
+                yield str(template.image_on(host.spec))
 
 
 def _await_those_that_end(host: Host) -> frozenset[RunState]:

@@ -191,6 +191,10 @@ def _check(spec: HostSpec) -> None:
 
 def _place_image(host: SimHost, template: GuestTemplate, seed: int) -> None:
     path = str(template.image_on(host.spec))
+    if path.startswith("/dev/"):
+        _, _, group, name = path.split("/")
+        host.volumes.place(group, name, blank_disk(template, seed), template.name)
+        return
     real = host.files.real(path)
     real.parent.mkdir(parents=True, exist_ok=True)
     real.write_bytes(blank_disk(template, seed))

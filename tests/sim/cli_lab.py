@@ -55,12 +55,14 @@ kind = simulated
 xen = 4.17
 memory = 4g
 vcpus = 4
+{host}
 
 [template win]
 guest = simulated
 os = Windows 10 (simulated)
 arch = x64
 memory = 512m
+{template}
 """
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(list(_PRELOADED))
@@ -225,10 +227,10 @@ class KeptLab:
 
 
 @contextlib.contextmanager
-def kept_lab(folder: Path) -> Iterator[KeptLab]:
-    """A host for the tests of a module."""
+def kept_lab(folder: Path, *, host: str = "", template: str = "") -> Iterator[KeptLab]:
+    """A host for the tests of a module; ``host`` and ``template`` are lines of what is simulated."""
     source = folder / "simulated.ini"
-    source.write_text(_SIMULATED.format(name="far"))
+    source.write_text(_SIMULATED.format(name="far", host=host, template=template))
     with SimLab(load_lab(source), folder=folder / "lab", seed=1) as sim:
         spec, template = sim.lab.hosts["far"], sim.lab.templates["win"]
         secret = folder / "secret"

@@ -65,7 +65,8 @@ def host(sim):
 
 def domain_spec(host, sim, name="win1", **more):
     template = sim.lab.templates["win"]
-    disk = choose_strategy(host).clone(str(template.image_on(host.spec)), f"{STORAGE}/{name}.img")
+    image, target = str(template.image_on(host.spec)), f"{STORAGE}/{name}.img"
+    disk = choose_strategy(host, image, target).clone(image, target)
     keys = {"disks": (DiskSpec(disk.path, "hda", disk.image_format), DiskSpec("", "hdc", cdrom=True)), **more}
     return DomainSpec(name, 256, 1, nics=(NicSpec(MAC, "xenbr0"),), console_log=f"/root/{name}.con", **keys)
 

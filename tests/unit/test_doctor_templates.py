@@ -31,6 +31,8 @@ _LIES = {
     _INFO: '{\n "virtual-size": 1, "format": "qcow2"\n}\n',
     "df -P -k /srv/pvhck": _DF,
 }
+_LVS = "lvs --noheadings --units b --nosuffix --separator '|' -o"
+_ON_LVM = {_LVS: "  vg0|win|linear|1073741824|2147483648|268435456\n"}
 
 
 def of_template(answers: Mapping[str, Any], spec: Mapping[str, Any], **template: Any) -> dict[str, Check]:
@@ -64,6 +66,13 @@ def test_a_template_that_is_there_has_no_complaint(monkeypatch: pytest.MonkeyPat
         ({_INFO: (127, "", "not found")}, {}, {}, "format", State.SKIPPED, ""),
         ({}, {"clone": CloneMethod.COPY, "max_guests": 5}, {}, "space", State.WARN, "clone = overlay"),
         ({}, {"clone": CloneMethod.COPY}, {}, "space", State.OK, ""),
+        ({}, {"clone": CloneMethod.LVM}, {"image": "vg0/win"}, "image", State.FAIL, "lvcreate"),
+        ({"sh -c": ""}, {"clone": CloneMethod.REFLINK}, {}, "reflink", State.OK, ""),
+        ({"sh -c": (1, "", "")}, {"clone": CloneMethod.REFLINK}, {}, "reflink", State.FAIL, "mkfs.xfs"),
+        (_ON_LVM, {"clone": CloneMethod.LVM}, {"image": "vg0/win"}, "image", State.OK, ""),
+        (_ON_LVM, {}, {"image": "/dev/vg0/win"}, "space", State.FAIL, "thin pool"),
+        (_ON_LVM, {"snapshot_percent": 10}, {"image": "/dev/vg0/win"}, "space", State.OK, ""),
+        (_ON_LVM, {"clone": CloneMethod.COPY}, {"image": "/dev/vg0/win"}, "clone", State.WARN, "clone = lvm"),
     ],
 )  # fmt: skip
 def test_each_lack_of_a_template_is_told(

@@ -9,7 +9,7 @@ import pytest
 from test_host_support import shell_on
 
 from harness.errors import OutputNotUnderstood, ProvisioningFailed
-from harness.host.clone import FullCopy, Overlay, choose_strategy
+from harness.host.clone import FullCopy, LvmSnapshot, Overlay, Reflink, choose_strategy
 from harness.lab import CloneMethod
 from harness.model import ToolstackName
 
@@ -96,21 +96,78 @@ def test_what_qemu_img_says_is_shown_when_it_cannot_be_read(host, answer):
         Overlay(shell).clone(image_of(machine), "disk")
 
 
+LVS = "echo '  vg0|win|linear|67108864|624951296|415236096'"
+NO_REFLINK = 'echo "cp: failed to clone" >&2; exit 1'
+
+
 @pytest.mark.parametrize(
-    ("method", "has_tool", "toolstack", "strategy"),
+    ("method", "programs", "toolstack", "strategy"),
     [
-        (CloneMethod.AUTO, True, ToolstackName.XL, Overlay),
-        (CloneMethod.AUTO, False, ToolstackName.XL, FullCopy),
-        (CloneMethod.AUTO, True, ToolstackName.XM, FullCopy),
-        (CloneMethod.COPY, True, ToolstackName.XL, FullCopy),
-        (CloneMethod.OVERLAY, True, ToolstackName.XM, Overlay),
+        (CloneMethod.AUTO, {"cp": NO_REFLINK, "qemu-img": "exit 0"}, ToolstackName.XL, Overlay),
+        (CloneMethod.AUTO, {"cp": NO_REFLINK, "qemu-img": "exit 127"}, ToolstackName.XL, FullCopy),
+        (CloneMethod.AUTO, {"cp": NO_REFLINK, "qemu-img": "exit 0"}, ToolstackName.XM, FullCopy),
+        (CloneMethod.AUTO, {"cp": "exit 0", "qemu-img": "exit 0"}, ToolstackName.XL, Reflink),
+        (CloneMethod.AUTO, {"cp": "exit 0"}, ToolstackName.XM, Reflink),
+        (CloneMethod.COPY, {"cp": "exit 0", "qemu-img": "exit 0"}, ToolstackName.XL, FullCopy),
+        (CloneMethod.OVERLAY, {"cp": "exit 0", "qemu-img": "exit 0"}, ToolstackName.XM, Overlay),
+        (CloneMethod.REFLINK, {"cp": NO_REFLINK}, ToolstackName.XL, Reflink),
+        (CloneMethod.LVM, {"lvs": "exit 5"}, ToolstackName.XL, LvmSnapshot),
     ],
 )
-def test_the_strategy_is_the_section_s_or_what_the_host_can(tmp_path, method, has_tool, toolstack, strategy):
+def test_the_strategy_is_the_section_s_or_what_the_host_can(tmp_path, method, programs, toolstack, strategy):
     with shell_on(tmp_path, clone=method) as (shell, server):
-        server.machine.program("qemu-img", "exit 0" if has_tool else "exit 127")
+        for name, text in programs.items():
+            server.machine.program(name, text)
         host = SimpleNamespace(shell=shell, spec=shell.spec, toolstack=SimpleNamespace(name=toolstack))
-        assert isinstance(choose_strategy(host), strategy)
+        assert isinstance(choose_strategy(host, image_of(server.machine), "/none/disk"), strategy)
+
+
+@pytest.mark.parametrize(
+    ("lvs", "strategy"), [(LVS, LvmSnapshot), ("exit 5", Overlay), ("exit 127", Overlay)]
+)
+def test_a_device_is_cloned_by_lvm_when_it_is_a_volume(tmp_path, lvs, strategy):
+    with shell_on(tmp_path) as (shell, server):
+        server.machine.program("lvs", lvs)
+        server.machine.program("qemu-img", "exit 0")
+        xl = SimpleNamespace(name=ToolstackName.XL)
+        host = SimpleNamespace(shell=shell, spec=shell.spec, toolstack=xl)
+        assert isinstance(choose_strategy(host, "/dev/vg0/win", "/none/disk"), strategy)
+
+
+def test_what_was_tried_to_choose_by_is_taken_away(tmp_path):
+    with shell_on(tmp_path) as (shell, server):
+        server.machine.program("cp", 'for last; do :; done; echo half >"$last"; exit 1')
+        server.machine.program("qemu-img", "exit 0")
+        xl = SimpleNamespace(name=ToolstackName.XL)
+        host = SimpleNamespace(shell=shell, spec=shell.spec, toolstack=xl)
+        target = server.machine.root / "disk"
+        choose_strategy(host, image_of(server.machine), str(target))
+        assert not target.exists()
+
+
+def test_a_thick_snapshot_asks_for_a_size_that_lvm_may_not_shrink(tmp_path):
+    with shell_on(tmp_path, snapshot_percent=50) as (shell, server):
+        server.machine.program("lvs", LVS)
+        server.machine.program("lvcreate", 'echo "$*" >"$PWD/calls"')
+
+        disk = LvmSnapshot(shell).clone("/dev/vg0/win", "/srv/runs/r1/pvhck-r1-1.img")
+
+        assert (disk.path, disk.image_format) == ("/dev/vg0/pvhck-r1-1", "raw")
+        wanted = "-y --snapshot -n pvhck-r1-1 -L 40m vg0/win\n"
+        assert (server.machine.root / "calls").read_text() == wanted
+
+
+def test_a_thin_snapshot_of_a_full_pool_is_refused_before_it_is_made(tmp_path):
+    with shell_on(tmp_path) as (shell, server):
+        server.machine.program(
+            "lvs",
+            'case "$*" in *pool_lv*) echo "  pool";; *data_percent*) echo "  134217728|96.10|10.94";; '
+            '*) echo "  vg0|win|thin|67108864|624951296|415236096";; esac',
+        )
+        server.machine.program("lvcreate", 'echo made >"$PWD/calls"')
+        with pytest.raises(ProvisioningFailed, match="4 of 128 MiB free in thin pool vg0/pool"):
+            LvmSnapshot(shell).clone("/dev/vg0/win", "/srv/runs/r1/pvhck-r1-1.img")
+        assert not (server.machine.root / "calls").exists()
 
 
 def test_the_image_itself_is_never_written_to(host):

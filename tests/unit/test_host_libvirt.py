@@ -191,6 +191,14 @@ def test_a_description_says_what_was_meant_whatever_signs_it_holds(
     assert [nic.model for nic in read.nics] == ["e1000", None]
 
 
+def test_a_block_device_is_served_by_blkback_and_read_back() -> None:
+    xml = disk_xml(DiskSpec("/dev/vg0/pvhck-r1-1", "xvdg"))
+    assert '<disk type="block" device="disk"><driver name="phy" type="raw" />' in xml
+    assert '<source dev="/dev/vg0/pvhck-r1-1" />' in xml
+    disk: Any = parse_device(xml)
+    assert (disk.path, disk.vdev, disk.image_format) == ("/dev/vg0/pvhck-r1-1", "xvdg", "raw")
+
+
 def test_devices_to_plug_in_say_what_was_meant() -> None:
     disk: Any = parse_device(disk_xml(DiskSpec("/srv/a b.img", "xvdg", read_only=True)))
     assert (disk.path, disk.vdev, disk.read_only) == ("/srv/a b.img", "xvdg", True)

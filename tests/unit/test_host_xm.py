@@ -180,6 +180,15 @@ def test_a_configuration_is_python_with_literals_only_and_says_what_was_meant(
     assert [nic.model for nic in read.nics] == ["e1000", None]
 
 
+@pytest.mark.parametrize("version", [V34, V40])
+def test_a_block_device_is_no_file_that_a_loop_device_is_needed_for(version: XenVersion) -> None:
+    spec = DomainSpec("a", 512, 1, (DiskSpec("/dev/vg0/pvhck-r1-1", "hda"),), ())
+    text = render(spec, version)
+    assert "disk = ['phy:/dev/vg0/pvhck-r1-1,hda,w']\n" in text
+    (disk,) = parse_xm_config(text, bytes(19)).disks
+    assert (disk.path, disk.image_format) == ("/dev/vg0/pvhck-r1-1", "raw")
+
+
 def test_the_loader_is_named_by_its_path_where_xm_looks_for_the_file_itself() -> None:
     spec = DomainSpec("a", 512, 1, (), ())
     assert "kernel = '/usr/lib/xen/boot/hvmloader'\n" in render(spec, V34)

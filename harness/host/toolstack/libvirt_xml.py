@@ -184,10 +184,10 @@ def _add_devices(domain: ET.Element, spec: DomainSpec, programs: HostPrograms) -
 
 def _disk(disk: DiskSpec) -> ET.Element:
     kind = "cdrom" if disk.cdrom else "disk"
-    element = ET.Element("disk", type="file", device=kind)
-    ET.SubElement(element, "driver", name="qemu", type=disk.image_format)
+    element = ET.Element("disk", type="block" if disk.is_device else "file", device=kind)
+    ET.SubElement(element, "driver", name="phy" if disk.is_device else "qemu", type=disk.image_format)
     if disk.path:
-        ET.SubElement(element, "source", file=disk.path)
+        ET.SubElement(element, "source", {"dev" if disk.is_device else "file": disk.path})
     ET.SubElement(element, "target", dev=disk.vdev, bus="ide" if disk.vdev.startswith("hd") else "xen")
     if disk.read_only or disk.cdrom:
         ET.SubElement(element, "readonly")

@@ -55,6 +55,9 @@ def _cp(process: Process) -> int:
     options = read_options(process, "afprRnTv", ["sparse=", "reflink=", "force", "recursive"])
     sources, target = _operands(process, options.words)
     files = process.host.files
+    reflink = options.values.get("--reflink") == "always"
+    if reflink and "--sparse" in options.values:
+        raise CommandError("cp: --reflink can be used only with --sparse=auto\n")
     if "/runs/" in files.absolute(target):
         process.host.faults.enter(Stage.CLONE)
     if FaultKind.CLONE_FAILS in process.host.faults:
@@ -66,6 +69,10 @@ def _cp(process: Process) -> int:
         place = _inside(process, source, target)
         if files.real(source).is_dir():
             raise CommandError(f"cp: -r not specified; omitting directory '{source}'\n")
+        why_not = files.can_reflink(source, place) if reflink else ""
+        if why_not:
+            files.real(place).touch()
+            raise CommandError(f"cp: failed to clone '{place}' from '{source}': {why_not}\n")
         try:
             files.copy(source, place)
         except FileNotFoundError as error:

@@ -18,6 +18,7 @@ _FOLDERS = (
     "/tmp",  # noqa: S108  # a path of the simulated host
     "/etc/xen",
     "/dev/loop",
+    "/dev/mapper",
     "/var/lib/misc",
     "/var/lib/xen/dump",
     "/var/log/xen/console",
@@ -34,6 +35,7 @@ class HostFiles:
     def __init__(self, root: Path, *, full: Callable[[], str] = str) -> None:
         self._root = root / "files"
         self._full = full
+        self._mounts: dict[str, bool] = {}  # folders that are file systems of their own: can they reflink?
         self.images = Images(root / "private")
         for folder in _FOLDERS:
             self.real(folder).mkdir(parents=True, exist_ok=True)
@@ -62,6 +64,31 @@ class HostFiles:
         """Raise ``OSError`` (ENOSPC) for a path on a disk that is full."""
         if self.is_full(path):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+
+    def mount(self, folder: str, *, reflink: bool) -> None:
+        """Make a folder a file system of its own."""
+        self._mounts[self.absolute(folder)] = reflink
+
+    def unmount(self, folder: str) -> bool:
+        """Take a file system from a folder, with what is in it; False if there was none."""
+        if self._mounts.pop(self.absolute(folder), None) is None:
+            return False
+        for entry in self.real(folder).iterdir():
+            self.remove_tree(self.shown(entry)) if entry.is_dir() else self.remove(self.shown(entry))
+        return True
+
+    def mounted_at(self, path: str) -> str:
+        """The folder whose file system a path lies in."""
+        absolute = self.absolute(path)
+        within = (place for place in self._mounts if absolute == place or absolute.startswith(f"{place}/"))
+        return max(within, key=len, default="/")
+
+    def can_reflink(self, source: str, target: str) -> str:
+        """Why two files cannot share blocks, as errno has it; "" if they can."""
+        place = self.mounted_at(source)
+        if place != self.mounted_at(target):
+            return os.strerror(errno.EXDEV)
+        return "" if self._mounts.get(place) else os.strerror(errno.EOPNOTSUPP)
 
     def exists(self, path: str) -> bool:
         """Whether there is such a file or folder."""

@@ -59,6 +59,7 @@ class Images:
         if not is_qcow2:
             return Image("raw", real.stat().st_size)
         with self._lock:
+            # a volume with a guest on it begins as the guest's disks do here, and is raw all the same
             return self._records.get(real, Image("qcow2", DEFAULT_SIZE))
 
     @staticmethod

@@ -199,7 +199,11 @@ def _keyboard(domid: int) -> Iterator[Node]:
 
 
 def disk_nodes(paths: DiskPaths, name: str, size: int, detail: dict[str, str]) -> Iterator[Node]:
-    """Nodes of a disk. ``detail`` holds params, mode, device-type and, with a loop device, node."""
+    """Nodes of a disk. ``detail`` holds params, mode, device-type and, for blkback, physical-device.
+
+    With a loop device there is its name as node. Of a logical volume (recorded):
+    lvm-2.03/xenstore-ls-f-block-device.txt.
+    """
     domid, device_type = paths.domid, detail["device-type"]
     yield from tree(
         paths.frontend,
@@ -250,13 +254,19 @@ def disk_nodes(paths: DiskPaths, name: str, size: int, detail: dict[str, str]) -
             "feature-max-indirect-segments": "256",
             "feature-persistent": "1",
             "multi-queue-max-queues": "2",
-            "node": detail["node"],
-            "physical-device": f"7:{detail['node'].removeprefix('/dev/loop')}",
-            "physical-device-path": detail["node"],
+            "physical-device": detail["physical-device"],
+            "physical-device-path": detail["node"] or _mapper(detail["params"]),
             "physical-sector-size": "512",
         }
+        served |= {"node": detail["node"]} if detail["node"] else {}
     yield from tree(paths.backend, common | served, f"n0,r{domid}")
     yield from tree(paths.libxl, {"backend": paths.backend, **common}, "n0")
+
+
+def _mapper(device: str) -> str:
+    """What /dev/GROUP/VOLUME leads to: device-mapper doubles the dashes of both names."""
+    group, name = device.removeprefix("/dev/").replace("-", "--").split("/")
+    return f"/dev/mapper/{group}-{name}"
 
 
 def nic_nodes(paths: NicPaths, mac: str, bridge: str, *, emulated: bool) -> Iterator[Node]:

@@ -32,9 +32,10 @@ class Plug:
         host = self._host
         # raw files go through a loop device, QEMU serves all else: xen-4.17/xenstore-ls-f-backend-2disks.txt
         raw = bool(config.path) and config.image_format == "raw" and not config.cdrom
+        device = raw and config.path.startswith("/dev/")
         kind = "vbd" if raw or (host.xend and config.image_format == "raw") else host.image_backend
         paths = DiskPaths(domain.domid, vdev.number, kind)
-        loop = host.loops.attach(config.path) if raw else ""
+        loop = host.loops.attach(config.path) if raw and not device else ""
         disk = DomainDisk(config, vdev, paths, at_boot and vdev.can_emulate, loop)
         size = host.files.images.of(host.files.real(config.path)).virtual_size if config.path else 0
         detail = {
@@ -43,6 +44,9 @@ class Plug:
             "mode": "r" if config.read_only else "w",
             "device-type": "cdrom" if config.cdrom else "disk",
             "node": loop,
+            "physical-device": f"7:{loop.removeprefix('/dev/loop')}"
+            if loop
+            else host.volumes.number_of(config.path),
         }
         with host.hypervisor.lock:
             domain.disks[vdev.number] = disk

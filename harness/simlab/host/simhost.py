@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.lab import Firmware, HostSpec
+from harness.lab import CloneMethod, Firmware, HostSpec
 from harness.model import ToolstackName, XenVersion
 from harness.simlab.clock import Clock, Pace
 from harness.simlab.faults import FaultKind, Faults, FaultScope, parse_faults
@@ -24,6 +24,7 @@ from harness.simlab.host.plug import Plug
 from harness.simlab.host.ports import Ports
 from harness.simlab.host.store import Store
 from harness.simlab.host.strays import Strays
+from harness.simlab.host.volumes import Volumes
 from harness.simlab.host.xend_layout import XEND_LOG
 from harness.simlab.machine import SimulatedGuest
 from harness.simlab.stages import Stage
@@ -83,6 +84,9 @@ class SimHost:
             folder, full=lambda: spec.storage if FaultKind.DISK_FULL in self.faults else ""
         )
         self.files.real(spec.storage).mkdir(parents=True, exist_ok=True)
+        if spec.clone is CloneMethod.REFLINK:
+            self.files.mount(spec.storage, reflink=True)
+        self.volumes = Volumes(self.files, full=FaultKind.DISK_FULL in self.faults)
         self.store = Store(parts.clock)
         self.store.put("/tool/xenstored", "", "n0")
         self.store.put("/local/domain/0/name", "Domain-0", "n0")
@@ -108,6 +112,11 @@ class SimHost:
         self._dice_lock = threading.Lock()
         self._done: set[FaultKind] = set()
         self.faults.follow(lambda _: self.accidents())
+
+    def in_use(self, path: str) -> bool:
+        """Whether a domain has a file or device as a disk."""
+        domains = self.hypervisor.domains()
+        return any(disk.config.path == path for one in domains for disk in tuple(one.disks.values()))
 
     @property
     def image_backend(self) -> str:

@@ -86,10 +86,12 @@ def xend_disk_nodes(paths: DiskPaths, name: str, size: int, detail: dict[str, st
         "sector-size": "512",
         "sectors": str(size // 512),
         "state": "2",
-        "type": "tap" if paths.kind == "tap" else "file",
+        "type": "tap" if paths.kind == "tap" else "file" if detail["node"] else "phy",
     }
+    if detail["physical-device"]:
+        back["physical-device"] = detail["physical-device"]
     if detail["node"]:
-        back |= {"node": detail["node"], "physical-device": f"7:{detail['node'].removeprefix('/dev/loop')}"}
+        back["node"] = detail["node"]
     yield from tree(paths.backend, back, f"n0,r{domid}")
 
 

@@ -11,6 +11,7 @@ from harness.simlab.xl.config import DiskConfig, DomainConfig, NicConfig
 __all__ = ["XmlError", "parse_device", "parse_domain", "show_domain"]
 
 _BOOT_LETTERS = {"hd": "c", "cdrom": "d"}
+_SOURCES = {"file": "file", "block": "dev"}
 _KIB = {"KiB": 1, "MiB": 1024, "GiB": 1 << 20}
 
 
@@ -81,10 +82,11 @@ def show_domain(domain: Domain) -> str:
     devices = ET.SubElement(root, "devices")
     for _, disk in sorted(domain.disks.items()):
         kind = "cdrom" if disk.config.cdrom else "disk"
-        element = ET.SubElement(devices, "disk", type="file", device=kind)
-        ET.SubElement(element, "driver", name="qemu", type=disk.config.image_format)
+        block = disk.config.path.startswith("/dev/")
+        element = ET.SubElement(devices, "disk", type="block" if block else "file", device=kind)
+        ET.SubElement(element, "driver", name="phy" if block else "qemu", type=disk.config.image_format)
         if disk.config.path:
-            ET.SubElement(element, "source", file=disk.config.path)
+            ET.SubElement(element, "source", {"dev" if block else "file": disk.config.path})
         bus = "ide" if disk.vdev.name.startswith("hd") else "xen"
         ET.SubElement(element, "target", dev=disk.vdev.name, bus=bus)
     for index, nic in sorted(domain.nics.items()):
@@ -124,7 +126,7 @@ def _disk(disk: ET.Element) -> DiskConfig:
     source, target, driver = disk.find("source"), disk.find("target"), disk.find("driver")
     cdrom = disk.get("device") == "cdrom"
     return DiskConfig(
-        path=source.get("file", "") if source is not None else "",
+        path=source.get(_SOURCES[disk.get("type", "file")], "") if source is not None else "",
         vdev=target.get("dev", "") if target is not None else "",
         image_format=driver.get("type", "raw") if driver is not None else "raw",
         read_only=cdrom or disk.find("readonly") is not None,
