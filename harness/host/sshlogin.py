@@ -18,9 +18,11 @@ from harness.lab import HostSpec, SecretRef
 __all__ = [
     "Credentials",
     "Login",
+    "compare_command",
     "fetch_host_key",
     "fingerprint",
     "known_hosts_file",
+    "known_key",
     "open_client",
     "trust",
 ]
@@ -167,10 +169,21 @@ def trust(spec: HostSpec, key: paramiko.PKey) -> Path:
     return path
 
 
+def known_key(spec: HostSpec, key: paramiko.PKey) -> bool:
+    """Whether this very key is recorded for the host."""
+    path = known_hosts_file(spec)
+    return path.exists() and paramiko.HostKeys(str(path)).check(_known_name(spec), key)
+
+
 def fingerprint(key: paramiko.PKey) -> str:
     """A key as ssh-keygen -l shows it."""
     digest = base64.b64encode(hashlib.sha256(key.asbytes()).digest()).decode().rstrip("=")
     return f"{key.get_name()} SHA256:{digest}"
+
+
+def compare_command(key: paramiko.PKey) -> str:
+    """What shows the same fingerprint on the host itself."""
+    return f"ssh-keygen -lf /etc/ssh/ssh_host_{key.get_name().removeprefix('ssh-')}_key.pub"
 
 
 def _known_name(spec: HostSpec) -> str:
