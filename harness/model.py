@@ -12,6 +12,7 @@ __all__ = [
     "INSTALL_ORDER",
     "Arch",
     "Area",
+    "Change",
     "CommandResult",
     "DriverName",
     "FailureKind",
@@ -59,6 +60,15 @@ class Area(StrEnum):
     BALLOON = "balloon"
     POWER = "power"
     INTERFACE = "interface"
+
+
+class Change(StrEnum):
+    """What a test does to a guest that cannot be taken back; an adopted guest's owner has to name it."""
+
+    INSTALL = "install"  # puts drivers in or takes them out
+    REBOOT = "reboot"
+    POWER = "power"  # shuts it down, or takes its power away, and starts it again
+    DUMP = "dump"  # ends a hang by an NMI, at which the guest writes its memory down and crashes
 
 
 class GuestKind(StrEnum):

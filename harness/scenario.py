@@ -48,7 +48,7 @@ from harness.lab.profile import (
     PowerParams,
     StorageParams,
 )
-from harness.model import INSTALL_ORDER, DriverName, GuestKind, Measurement, ToolstackName, XenVersion
+from harness.model import INSTALL_ORDER, Change, DriverName, GuestKind, Measurement, ToolstackName, XenVersion
 from harness.package import DriverBuild
 from harness.workload.balloon import Balloon, Tolerance
 from harness.workload.datadisk import DataDisk, DataDisks
@@ -65,6 +65,7 @@ __all__ = [
     "Access",
     "Balloon",
     "BalloonParams",
+    "Change",
     "CrashWatch",
     "DataDisk",
     "DataDisks",
@@ -104,6 +105,7 @@ __all__ = [
     "Verification",
     "WaitTimedOut",
     "XenVersion",
+    "changes",
     "checksum_keywords",
     "checksum_offload",
     "dirties",
@@ -156,6 +158,11 @@ def drivers(*names: str) -> Callable[[_Test], _Test]:
 def requires(requirement: Requirement) -> Callable[[_Test], _Test]:
     """What host, template and lab must have; else the test is skipped with the reason."""
     return pytest.mark.pv_requires(requirement)
+
+
+def changes(*what: Change) -> Callable[[_Test], _Test]:
+    """What this test does to its guest and cannot take back: the owner of an adopted one has to allow it."""
+    return pytest.mark.pv_changes(*what)
 
 
 def hck(*tests: str) -> Callable[[_Test], _Test]:

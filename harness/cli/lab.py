@@ -11,7 +11,7 @@ from typing import Any
 
 from rich.console import Console
 
-from harness.cli import add, evidence, reserve
+from harness.cli import add, adopt, evidence, reserve
 from harness.cli.exits import EXIT_BROKEN
 from harness.cli.opened import OpenedLab, host_named, lasting_host, open_host, opened_lab
 from harness.cli.run import demo
@@ -67,6 +67,7 @@ def add_commands(commands: Any, lab_options: argparse.ArgumentParser) -> None:
     reserve.add_commands(lab, lab_options)
     evidence.add_commands(lab, lab_options)
     add.add_commands(lab, lab_options)
+    adopt.add_commands(lab, lab_options)
     _add_xen_commands(lab)
 
 

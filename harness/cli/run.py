@@ -33,7 +33,7 @@ from harness.session.resuming import check_same_build, still_to_run, words_of
 from harness.session.run import Run
 from harness.session.selection import Planned, area_of, drivers_of, hck_of
 
-__all__ = ["add_commands", "plan_command", "run_command"]
+__all__ = ["add_choice", "add_commands", "choice_words", "plan_command", "run_command", "run_here"]
 
 # pytest's own exit codes, for runs that never came to a verdict of ours
 _CODES = {
@@ -51,15 +51,10 @@ _COLLECTED = {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED}
 def add_commands(commands: Any, lab_options: argparse.ArgumentParser) -> None:
     """Add the commands of this module."""
     choice = argparse.ArgumentParser(add_help=False, parents=[lab_options])
-    choice.add_argument(
-        "--profile", default="smoke", help=f"one of {', '.join(profile_names())}, or a file (default: smoke)"
-    )
-    choice.add_argument("--build", metavar="PATH", help="driver build: folder, tar, zip, or synthetic")
+    add_choice(choice)
     choice.add_argument("--upgrade-from", metavar="PATH", help="older driver build, for the upgrade scenario")
     choice.add_argument("--host", metavar="NAME", action="append", default=[], help="only this host")
     choice.add_argument("--template", metavar="NAME", action="append", default=[], help="only this template")
-    choice.add_argument("-k", metavar="EXPR", help="only tests whose names match, as pytest's -k")
-    choice.add_argument("--scenarios", metavar="DIR", type=Path, help="other scenarios than the shipped ones")
 
     run = commands.add_parser("run", parents=[choice], help="run scenarios on a lab")
     run.add_argument(
@@ -104,11 +99,21 @@ def add_commands(commands: Any, lab_options: argparse.ArgumentParser) -> None:
     listing.set_defaults(command=_list_command)
 
 
+def add_choice(parser: argparse.ArgumentParser) -> None:
+    """Which scenarios, and with what: for every command that runs some."""
+    parser.add_argument(
+        "--profile", default="smoke", help=f"one of {', '.join(profile_names())}, or a file (default: smoke)"
+    )
+    parser.add_argument("--build", metavar="PATH", help="driver build: folder, tar, zip, or synthetic")
+    parser.add_argument("-k", metavar="EXPR", help="only tests whose names match, as pytest's -k")
+    parser.add_argument("--scenarios", metavar="DIR", type=Path, help="other scenarios than the shipped ones")
+
+
 def run_command(arguments: argparse.Namespace) -> int:
     """``pvhck run``: the exit code says how the run ended."""
     if arguments.resume is not None:
         return _resume(arguments)
-    words = [*_choice_words(arguments), f"--pv-keep={arguments.keep}", f"--pv-seed={arguments.seed}"]
+    words = [*choice_words(arguments), f"--pv-keep={arguments.keep}", f"--pv-seed={arguments.seed}"]
     words += [f"--pv-reports={arguments.reports}", f"--pv-wait={arguments.wait}"]
     words += [f"--pv-{name}-dumps" for name in ("full", "core") if getattr(arguments, f"{name}_dumps")]
     if arguments.max_time is not None:
@@ -120,12 +125,17 @@ def run_command(arguments: argparse.Namespace) -> int:
         plan = _plan_of(collection, arguments)
         if len(plan.slots) > 1:
             return _run_on_slots(words, collection.request.options, plan)
+    # with more slots it has been said
+    return run_here(words, arguments, say_if_nothing=arguments.slots == 1)
+
+
+def run_here(words: Sequence[str], arguments: argparse.Namespace, *, say_if_nothing: bool = True) -> int:
+    """A run within this process, with pytest's words; the exit code says how it ended."""
     watcher = _Watcher()
-    code = pytest.main(words, plugins=[watcher])
+    code = pytest.main(list(words), plugins=[watcher])
     if watcher.error is not None:
         raise watcher.error
-    # else it has been said
-    if arguments.slots == 1 and watcher.collection is not None and code in _COLLECTED:
+    if say_if_nothing and watcher.collection is not None and code in _COLLECTED:
         _say_if_nothing_matches(arguments, watcher.collection.planned)
     results = watcher.run.results if watcher.run is not None else None
     return exit_code(results.verdict) if results is not None else _CODES[pytest.ExitCode(code)]
@@ -143,6 +153,10 @@ def _resume(arguments: argparse.Namespace) -> int:
     if before.run.end is RunEnd.RUNNING:
         raise ConfigurationError(f"run {before.run.id} still goes on")
     words = words_of(before)
+    if any(word.startswith("--pv-adopt=") for word in words):
+        raise ConfigurationError(
+            f"run {before.run.id} was of an adopted domain", mend="pvhck lab adopt, again"
+        )
     collection, code = _collect(words, arguments)
     if collection is None:
         return code
@@ -194,7 +208,7 @@ def plan_command(arguments: argparse.Namespace) -> int:
 
     Places where the same holds for a test share a row: a wide lab has ten thousand.
     """
-    collection, code = _collect(_choice_words(arguments), arguments)
+    collection, code = _collect(choice_words(arguments), arguments)
     if collection is None:
         return code
     planned = collection.planned
@@ -223,7 +237,7 @@ def plan_command(arguments: argparse.Namespace) -> int:
 
 
 def _list_command(arguments: argparse.Namespace) -> int:
-    collection, code = _collect(_choice_words(arguments), arguments)
+    collection, code = _collect(choice_words(arguments), arguments)
     if collection is None:
         return code
     planned = collection.planned
@@ -295,7 +309,8 @@ def _say_if_nothing_matches(arguments: argparse.Namespace, planned: Sequence[Pla
         )
 
 
-def _choice_words(arguments: argparse.Namespace) -> list[str]:
+def choice_words(arguments: argparse.Namespace) -> list[str]:
+    """The words for pytest that say which scenarios, of which lab, and with what."""
     scenarios = arguments.scenarios or Path(harness.__file__).parents[1] / "scenarios"
     if not scenarios.is_dir():
         raise ConfigurationError(f"there are no scenarios in {scenarios}", mend="name them: --scenarios DIR")
@@ -306,7 +321,7 @@ def _choice_words(arguments: argparse.Namespace) -> list[str]:
         # a run shows progress of its own and is no part of the harness's tests: none of their settings
         "--noconftest",
         "-c",
-        str(Path(inspect.getfile(_choice_words)).with_name("pytest.ini")),
+        str(Path(inspect.getfile(choice_words)).with_name("pytest.ini")),
         "-p",
         "no:terminal",
         "--capture=no",  # what the run says while a test goes on is for people, at once

@@ -23,7 +23,7 @@ from harness.errors import (
     InfrastructureError,
 )
 from harness.guest.calls import operations_over
-from harness.guest.channel import ANNOUNCE_S, WinRmChannel
+from harness.guest.channel import ANNOUNCE_S, GuestChannel, WinRmChannel
 from harness.guest.exchanges import ExchangeLog
 from harness.guest.fate import fate
 from harness.guest.signs import Life, shows_a_stop, sign_of_a_boot, sign_of_life
@@ -118,6 +118,11 @@ class Guest:
     def mac(self) -> str:
         """The MAC address of the first interface."""
         return self.domain.nics[0].mac
+
+    @property
+    def may_be_dumped(self) -> bool:
+        """Whether a hang may be ended by an NMI, at which it crashes: it is ours."""
+        return True
 
     @property
     def domid(self) -> int:
@@ -279,7 +284,11 @@ class Guest:
     @property
     def operations(self) -> GuestOperations:
         """Typed operations, over a channel that is opened when needed."""
-        return operations_over(_Explained(self), time_factor=self.host.spec.time_factor)
+        return operations_over(self.explained(), time_factor=self.host.spec.time_factor)
+
+    def explained(self) -> GuestChannel:
+        """The channel, whose failures are looked into: whose fault they are."""
+        return _Explained(self)
 
     def disconnect(self, *, polite: bool = True) -> None:
         """Close the channel and the tunnel; the next operation opens new ones.

@@ -21,6 +21,7 @@ from typing import Self
 
 from harness.deadline import Deadline, Done, NotYet, wait_until
 from harness.errors import CommandFailed, InfrastructureError
+from harness.host.adopted import DISK, TARGET, changes_left, note_path, put_back
 from harness.host.ssh import SshShell
 from harness.host.sshchannel import Hold
 from harness.host.strays import Gone, ports_of, processes_of, store_paths_of
@@ -171,6 +172,8 @@ def leftovers(
     found += [Leftover("file", path) for path in _guest_files(files, folder)]
     loops = shell.run(["losetup", "-a"], repeatable=True).stdout.splitlines()
     found += [Leftover("loop device", line.partition(":")[0]) for line in loops if f"{folder}/" in line]
+    if note_path(folder) in files.splitlines():
+        found += [Leftover(kind, name) for kind, name in changes_left(shell, toolstack, folder)]
     found += [Leftover(_VOLUME, name) for name, run in _our_volumes(shell) if run == run_id]
     gone = Gone(
         ours=lambda name: run_of(name) == run_id,
@@ -218,6 +221,8 @@ def remove_leftover(shell: SshShell, toolstack: Toolstack, leftover: Leftover) -
             shell.run(["losetup", "-d", leftover.name])
         case "logical volume":
             remove_volume(shell, leftover.name)
+        case kind if kind in {DISK, TARGET}:
+            put_back(toolstack, kind, leftover.name)
         case "process":
             shell.run(["kill", leftover.name.partition(" ")[0]])
         case "xenstore path":
@@ -286,7 +291,8 @@ def _is_alive(shell: SshShell, run: str) -> bool:
 
 
 def _guest_files(listing: str, folder: str) -> list[str]:
-    return [path for path in listing.splitlines() if path not in {_lock(folder), _expiry(folder)}]
+    ours = {_lock(folder), _expiry(folder), note_path(folder)}
+    return [path for path in listing.splitlines() if path not in ours]
 
 
 def _runs(shell: SshShell) -> PurePosixPath:

@@ -98,10 +98,22 @@ def why_not(
     that is still to be found out is no reason.
     """
     found = found or HostFound()
+    there = why_not_there(requirement, host, template, lab, found=found)
+    return (*cannot_carry(host, template, found=found), *there)
+
+
+def why_not_there(
+    requirement: Requirement,
+    host: HostSpec,
+    template: GuestTemplate,
+    lab: Lab,
+    *,
+    found: HostFound | None = None,
+) -> tuple[str, ...]:
+    """The same for a guest that is on the host already, whatever the host's share for runs."""
     return (
-        *cannot_carry(host, template, found=found),
         *_guest_reasons(requirement, template),
-        *_host_reasons(requirement, host, found),
+        *_host_reasons(requirement, host, found or HostFound()),
         *_tool_reasons(requirement, template, lab),
     )
 

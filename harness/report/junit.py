@@ -102,7 +102,12 @@ _ELEMENTS = {
 
 def _lines(test: TestResult) -> Iterable[str]:
     guest = test.guest
-    yield f"guest: {guest.kind} {guest.template} ({guest.os}, {guest.arch})" if guest else "guest: none"
+    adopted = f", adopted domain {guest.adopted}" if guest and guest.adopted else ""
+    yield (
+        f"guest: {guest.kind} {guest.template} ({guest.os}, {guest.arch}){adopted}"
+        if guest
+        else "guest: none"
+    )
     yield f"host: {_host(test)}" if test.host else "host: none"
     if test.drivers:
         yield f"drivers: {', '.join(test.drivers)}"

@@ -28,6 +28,7 @@ from harness.report.words import (
     build_name,
     crashed_alike,
     duration,
+    guest_name,
     label_of,
     many,
     one_line,
@@ -260,4 +261,4 @@ def _print_skips(results: RunResults, out: Console) -> None:
 
 
 def _guest(test: TestFacts | TestResult) -> str:
-    return f"{test.guest.template} ({test.guest.kind})" if test.guest else "no guest"
+    return guest_name(test.guest) if test.guest else "no guest"

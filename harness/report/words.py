@@ -10,6 +10,7 @@ from enum import StrEnum
 from harness.model import FailureKind, GuestKind, Outcome
 from harness.results import (
     DriverBuildFacts,
+    GuestFacts,
     Overall,
     RunEnd,
     RunResults,
@@ -30,6 +31,7 @@ __all__ = [
     "duration",
     "figure",
     "guest_kinds",
+    "guest_name",
     "label_of",
     "many",
     "one_line",
@@ -128,6 +130,12 @@ def _detail(results: RunResults) -> str:
     if bad:
         said.append(f"drivers named by failures: {', '.join(bad)}")
     return " · ".join(said)
+
+
+def guest_name(guest: GuestFacts) -> str:
+    """A guest in few words: what it really is, and whether it was somebody else's."""
+    adopted = f", adopted {guest.adopted}" if guest.adopted else ""
+    return f"{guest.template} ({guest.kind}{adopted})"
 
 
 def guest_kinds(results: RunResults) -> tuple[GuestKind, ...]:

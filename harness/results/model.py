@@ -127,6 +127,9 @@ class GuestFacts:
     os: str
     arch: Arch
     kind: GuestKind
+    adopted: str = (
+        ""  # the domain's name, if it was there before the run and stays; results from before say none
+    )
 
 
 @dataclass(frozen=True)

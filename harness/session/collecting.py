@@ -38,7 +38,7 @@ class Collection:
         if left:
             config.hook.pytest_deselected(items=left)
         for item in in_order(chosen):
-            planned = plan(item, self.request.lab, self.request.build)
+            planned = plan(item, self.request.lab, self.request.build, self.request.options.adoption)
             self._planned.append(planned)
             item.stash[planned_key] = planned
             if planned.reasons:

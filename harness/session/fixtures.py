@@ -81,7 +81,8 @@ def _leased(
     chosen = pv_lab.choose(able, _attempt.avoid)
     _attempt.host = pv_lab.host(chosen)
     _attempt.leased = pv_lab.lease(chosen)
-    if request.node.get_closest_marker("pv_exclusive"):
+    # beside an adopted domain others do what they like: figures of the whole host say nothing of a test
+    if request.node.get_closest_marker("pv_exclusive") and pv_lab.options.adoption is None:
         _attempt.figures = read_figures(_attempt.host)
     return _attempt.leased
 

@@ -138,6 +138,9 @@ class Journal:
         kind = attempt.judgement.kind
         if kind not in {FailureKind.CRASH, FailureKind.HANG}:
             return Aftermath()
+        if kind is FailureKind.HANG and not guest.may_be_dumped:
+            self.say(f"{guest.name} is let hang: nobody has allowed an NMI")
+            return Aftermath()
         builds = (lab.build, lab.older_build)
         trouble = keep_all_symbols(builds, guest.template.arch, self._writer.folder / SYMBOLS)
         if trouble:
@@ -157,7 +160,7 @@ class Journal:
             since=guest.boot_id,
         )
         self.say(f"fetching the dumps of {guest.name}")
-        may_reset = lab.options.keep is Keep.NEVER
+        may_reset = lab.options.keep is Keep.NEVER and lab.options.adoption is None
         after = look_after(guest, folder, told, wanted, may_reset=may_reset, redact=self.redactor.clean)
         return Aftermath((*files, *after.files), after.crash)
 

@@ -9,12 +9,12 @@ from typing import Protocol
 from harness.errors import GuestCrashed, GuestError, GuestHung
 from harness.guest.guest import Guest, GuestState, Login
 from harness.guest.provision import make_guest, remove_guest
-from harness.host.area import RunArea
+from harness.host.area import Leftover, RunArea
 from harness.host.host import Host
 from harness.lab import GuestTemplate
 from harness.session.layering import Layers, NoLayers
 
-__all__ = ["GuestKeeper", "Installed", "Preparation"]
+__all__ = ["GuestKeeper", "Installed", "Keeper", "Preparation"]
 
 
 class Installed(Protocol):
@@ -37,6 +37,40 @@ class Preparation(Protocol):
         Raises:
             GuestError: the guest itself was lost over it.
         """
+
+
+class Keeper(Protocol):
+    """The guests of one host in one run, whoever they belong to; methods are those of ``GuestKeeper``."""
+
+    def installed(self, template: GuestTemplate) -> Guest:
+        """A guest with the drivers installed, whether or not they work."""
+
+    def verify(self, guest: Guest) -> None:
+        """Of a guest that ``installed`` gave: its drivers work."""
+
+    def fresh(self, template: GuestTemplate, *, image: str = "") -> Guest:
+        """A new guest as the template has it."""
+
+    def lost(self, template: GuestTemplate) -> Guest | None:
+        """The guest of a template that last could not be made ready."""
+
+    def live(self) -> tuple[str, ...]:
+        """Names of the guests that are kept now, and whose files are theirs."""
+
+    def domids(self) -> frozenset[int]:
+        """Numbers that domains of these guests have had."""
+
+    def take_changes(self) -> tuple[Leftover, ...]:
+        """What the last test has changed in guests that have to stay as they are; it is put back."""
+
+    def remove(self, guest: Guest) -> None:
+        """Take a guest away."""
+
+    def forget(self) -> tuple[Guest, ...]:
+        """Let go of all guests without touching them."""
+
+    def close(self) -> None:
+        """Take all guests away."""
 
 
 @dataclass
@@ -134,6 +168,10 @@ class GuestKeeper:
     def domids(self) -> frozenset[int]:
         """Numbers that domains of these guests have had, as far as they were seen."""
         return frozenset(self._domids).union(*(guest.domids for guest in self._all()))
+
+    def take_changes(self) -> tuple[Leftover, ...]:
+        """None: these guests are ours, and go."""
+        return ()
 
     def remove(self, guest: Guest) -> None:
         """Take a guest away."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Container, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Self
 
@@ -21,7 +21,8 @@ from harness.lab import GuestTemplate, Lab, Profile, Redactor, Secret, SecretRef
 from harness.model import DriverName
 from harness.package import DriverBuild
 from harness.results import DriverFound
-from harness.session.keeper import GuestKeeper, Installed
+from harness.session.adopting import AdoptedKeeper
+from harness.session.keeper import GuestKeeper, Installed, Keeper
 from harness.session.layering import Layering, Layers, NoLayers
 from harness.session.options import RunOptions
 
@@ -56,17 +57,18 @@ class LeasedHost:
 
     host: Host
     area: RunArea
-    keeper: GuestKeeper
+    keeper: Keeper
     stack: contextlib.ExitStack
 
     def take_leaked(self) -> tuple[Leftover, ...]:
         """What is this run's on the host and belongs to none of its guests; it is taken away."""
+        changed = self.keeper.take_changes()
         leaked = self._leaked()
         if any(item.passing for item in leaked):
             leaked = self._settled()
         for item in leaked:
             remove_leftover(self.host.shell, self.host.toolstack, item)
-        return leaked
+        return (*changed, *leaked)
 
     def clear(self) -> tuple[Leftover, ...]:
         """Take all guests away; gives what stayed of their domains, and is taken away, too."""
@@ -201,7 +203,19 @@ class LabSession:
         host = self.host(name)
         stack = contextlib.ExitStack()
         area = stack.enter_context(RunArea(host.shell, self.run_id))
-        keeper = GuestKeeper(
+        return LeasedHost(host, area, self._adopted(host, area) or self._kept(host, area), stack)
+
+    def _adopted(self, host: Host, area: RunArea) -> Keeper | None:
+        """Of the domain that was named instead of clones."""
+        adoption = self.options.adoption
+        if adoption is None:
+            return None
+        recheck = self._recheck if self.build is not None else self._prepare
+        ready_s = self.profile.install.boot_s
+        return AdoptedKeeper(host, area, adoption, self._login, recheck, self.warn, ready_s)
+
+    def _kept(self, host: Host, area: RunArea) -> Keeper:
+        return GuestKeeper(
             host=host,
             area=area,
             login=self._login,
@@ -212,7 +226,6 @@ class LabSession:
             warn=self.warn,
             boot_s=self.profile.install.boot_s,
         )
-        return LeasedHost(host, area, keeper, stack)
 
     def _prepare(self, guest: Guest) -> Installed:
         if self.build is None:
@@ -243,4 +256,8 @@ class LabSession:
         self.found(DriverFound(driver, version, state, guest.host.name, guest.template.name))
 
     def _login(self, template: GuestTemplate) -> Login:
-        return login_of(template, self.passwords, self.reveal)
+        adoption = self.options.adoption
+        if adoption is not None and adoption.secret is not None:
+            return Login(adoption.user or template.user, self.reveal(adoption.secret))
+        login = login_of(template, self.passwords, self.reveal)
+        return replace(login, user=adoption.user) if adoption is not None and adoption.user else login

@@ -11,8 +11,11 @@ from pathlib import Path
 import pytest
 
 from harness.errors import ConfigurationError
+from harness.lab import SecretRef
+from harness.lab.readers import SECRET, Unfit
+from harness.model import Change
 
-__all__ = ["SYNTHETIC", "Keep", "RunOptions", "add_options", "minutes", "read_options"]
+__all__ = ["SYNTHETIC", "Adoption", "Keep", "RunOptions", "add_options", "minutes", "read_options"]
 
 SYNTHETIC = "synthetic"  # the build that is made on the spot
 
@@ -23,6 +26,17 @@ class Keep(StrEnum):
     NEVER = "never"
     ON_FAILURE = "on-failure"
     ALWAYS = "always"
+
+
+@dataclass(frozen=True)
+class Adoption:
+    """A domain that tests run on as it is, and what its owner allows. ``secret`` None: the template's."""
+
+    domain: str
+    allowed: frozenset[Change]
+    config: str  # of the host: what its toolstack makes it from, empty if not named
+    user: str
+    secret: SecretRef | None
 
 
 @dataclass(frozen=True)
@@ -43,6 +57,7 @@ class RunOptions:
     argv: tuple[str, ...]
     full_dumps: bool = False  # MEMORY.DMP whole, not its header only
     core_dumps: bool = False  # of guests that hang, by the toolstack
+    adoption: Adoption | None = None
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -54,6 +69,13 @@ def add_options(parser: pytest.Parser) -> None:
     group.addoption("--pv-upgrade-from", metavar="PATH", help="older driver build, for upgrades")
     group.addoption("--pv-host", metavar="NAME", action="append", default=[], help="only this host")
     group.addoption("--pv-template", metavar="NAME", action="append", default=[], help="only this template")
+    group.addoption(
+        "--pv-adopt", metavar="DOMAIN", help="run on this domain of the one host, without a clone"
+    )
+    group.addoption("--pv-allow", choices=[change.value for change in Change], action="append", default=[])
+    group.addoption("--pv-adopt-config", metavar="FILE", default="", help="of the host: what starts it again")
+    group.addoption("--pv-adopt-user", metavar="NAME", default="", help="instead of the template's")
+    group.addoption("--pv-adopt-secret", metavar="REF", help="instead of the template's")
     group.addoption("--pv-keep", choices=[keep.value for keep in Keep], default=Keep.NEVER.value)
     group.addoption("--pv-full-dumps", action="store_true", help="bring MEMORY.DMP whole after a crash")
     group.addoption("--pv-core-dumps", action="store_true", help="a core dump of each guest that hangs")
@@ -108,4 +130,33 @@ def read_options(config: pytest.Config) -> RunOptions | None:
         argv=tuple(str(word) for word in config.invocation_params.args),
         full_dumps=config.getoption("--pv-full-dumps"),
         core_dumps=config.getoption("--pv-core-dumps"),
+        adoption=_adoption(config),
     )
+
+
+def _adoption(config: pytest.Config) -> Adoption | None:
+    domain = config.getoption("--pv-adopt")
+    if domain is None:
+        return None
+    if len(config.getoption("--pv-host")) != 1 or len(config.getoption("--pv-template")) != 1:
+        raise ConfigurationError("an adopted domain has one host and one template")
+    allowed = frozenset(Change(word) for word in config.getoption("--pv-allow"))
+    file = config.getoption("--pv-adopt-config")
+    if Change.POWER in allowed and not file:
+        raise ConfigurationError(
+            f"{domain} could be shut down, and not be started again: its configuration is not known",
+            mend="name the file of the host that it is made from: --config FILE",
+        )
+    return Adoption(domain, allowed, file, config.getoption("--pv-adopt-user"), _secret(config))
+
+
+def _secret(config: pytest.Config) -> SecretRef | None:
+    reference = config.getoption("--pv-adopt-secret")
+    if reference is None:
+        return None
+    try:
+        return SECRET.parse(reference, Path.cwd())
+    except Unfit:
+        # the text itself is not shown: it may be the password
+        found = "--secret does not say where the password lies"
+        raise ConfigurationError(found, mend=SECRET.allowed) from None

@@ -21,6 +21,7 @@ _MARKERS = (
     "pv_drivers(*names): the drivers whose sheets the test counts on",
     "pv_requires(requirement): what host, template and lab must have",
     "pv_hck(*tests): the HCK/HLK tests the scenario stands for",
+    "pv_changes(*what): what the test does to its guest that cannot be taken back",
     "pv_dirties: the guest is not as it was afterwards",
     "pv_exclusive: the test has its host for itself",
 )

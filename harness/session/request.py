@@ -10,6 +10,7 @@ from pathlib import Path
 
 from harness.errors import ConfigurationError
 from harness.lab import Lab, Profile, lab_warnings, load_lab, load_profile
+from harness.lab.match import pairs
 from harness.model import GuestKind
 from harness.package import DriverBuild, load_build, make_build, version_numbers
 from harness.session.options import SYNTHETIC, RunOptions
@@ -35,6 +36,9 @@ class RunRequest:
     @property
     def placements(self) -> tuple[Placement, ...]:
         """Where tests run in this lab."""
+        if self.options.adoption is not None:
+            (host,), (template,) = self.options.hosts, self.options.templates
+            return (Placement(template, {}, (host,)),)
         chosen = Selection(self.options.hosts, self.options.templates)
         return placements(self.lab, self.profile.axes, chosen)
 
@@ -42,7 +46,9 @@ class RunRequest:
     def warnings(self) -> tuple[str, ...]:
         """What hosts.ini and the build give reason to say, though tests can run."""
         found = self.build.warnings if self.build is not None else ()
-        return (*lab_warnings(self.lab), *(str(finding) for finding in found))
+        adoption = self.options.adoption
+        adopted = [f"{adoption.domain} is an adopted domain: it is not ours"] if adoption is not None else []
+        return (*lab_warnings(self.lab), *adopted, *(str(finding) for finding in found))
 
 
 @contextlib.contextmanager
@@ -59,6 +65,7 @@ def open_request(options: RunOptions) -> Iterator[RunRequest]:
         if build is not None and older is not None:
             _check_older(older, build)
         request = RunRequest(options, lab, profile, build, older)
+        pairs(lab, hosts=options.hosts, templates=options.templates)  # names that it does not know
         if not request.placements:
             raise ConfigurationError(
                 f"{options.hosts_file} has no template", mend="add a [template NAME] section"

@@ -9,10 +9,12 @@ from fnmatch import fnmatch
 import pytest
 
 from harness.lab import GuestTemplate, Lab, Profile
-from harness.lab.match import Requirement, missing_packages, why_not
+from harness.lab.match import Requirement, missing_packages, why_not, why_not_there
 from harness.model import Area, DriverName
 from harness.package import DriverBuild
 from harness.results import GuestFacts, TestFacts
+from harness.session.adopting import refusals
+from harness.session.options import Adoption
 from harness.session.placement import Placement
 
 __all__ = [
@@ -37,6 +39,7 @@ class Planned:
     template: GuestTemplate
     hosts: tuple[str, ...]
     reasons: tuple[str, ...]
+    adopted: str = ""  # the domain it runs on, if that is none of ours
 
     @property
     def name(self) -> str:
@@ -59,7 +62,7 @@ def wanted(item: pytest.Item, profile: Profile) -> bool:
     return chosen and not any(fnmatch(name, pattern) for pattern in profile.deselect)
 
 
-def plan(item: pytest.Item, lab: Lab, build: DriverBuild | None) -> Planned:
+def plan(item: pytest.Item, lab: Lab, build: DriverBuild | None, adoption: Adoption | None = None) -> Planned:
     """Match a test's requirement against its placement's hosts, and the build against its template.
 
     Without ``build`` the template's own drivers are judged.
@@ -72,14 +75,18 @@ def plan(item: pytest.Item, lab: Lab, build: DriverBuild | None) -> Planned:
         reasons += missing_packages(requirement, build.names)
         if template.arch not in build.arches:
             reasons.append(f"the driver build has nothing for {template.arch}")
+    if adoption is not None:
+        reasons += refusals(item, adoption)
+    judge = why_not if adoption is None else why_not_there
     able = []
     for name in placement.hosts if not reasons else ():
-        found = why_not(requirement, lab.hosts[name], template, lab)
+        found = judge(requirement, lab.hosts[name], template, lab)
         if found:
             reasons += [f"{name}: {reason}" for reason in found]
         else:
             able.append(name)
-    return Planned(item, placement, template, tuple(able), () if able else tuple(reasons))
+    adopted = adoption.domain if adoption is not None else ""
+    return Planned(item, placement, template, tuple(able), () if able else tuple(reasons), adopted)
 
 
 def in_order(items: Sequence[pytest.Item]) -> list[pytest.Item]:
@@ -120,7 +127,7 @@ def test_facts(planned: Planned) -> TestFacts:
         id=planned.item.nodeid,
         area=area_of(planned.item),
         drivers=drivers_of(planned.item),
-        guest=GuestFacts(template.name, template.os, template.arch, template.guest),
+        guest=GuestFacts(template.name, template.os, template.arch, template.guest, planned.adopted),
         hck=hck_of(planned.item),
     )
 

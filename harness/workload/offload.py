@@ -56,14 +56,14 @@ def checksum_offload(guest: Guest, *, on: bool) -> Iterator[None]:
     before = checksum_keywords(own_adapter(guest))
     try:
         for keyword in before:
-            _set(guest, keyword, _BOTH if on else _OFF)
+            set_keyword(guest, keyword, _BOTH if on else _OFF)
         yield
     finally:
         for keyword, value in before.items():
-            _set(guest, keyword, value)
+            set_keyword(guest, keyword, value)
 
 
-def _set(guest: Guest, keyword: str, value: str) -> None:
+def set_keyword(guest: Guest, keyword: str, value: str) -> None:
     try:
         guest.operations.set_network_setting(mac=guest.mac.lower(), keyword=keyword, value=value)
     except (OperationFailed, GuestCrashed):

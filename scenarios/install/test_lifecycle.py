@@ -2,12 +2,14 @@
 
 from harness.scenario import (
     INSTALL_ORDER,
+    Change,
     DriverBuild,
     DriverName,
     Guest,
     InstallParams,
     Measure,
     Requirement,
+    changes,
     dirties,
     drivers,
     install_build,
@@ -32,6 +34,7 @@ def test_a_fresh_installation_leaves_every_device_working(
     assert installed.reboots <= install.max_reboots
 
 
+@changes(Change.INSTALL, Change.REBOOT)
 @drivers(*_ALL)
 def test_installing_the_same_build_again_changes_nothing(
     guest: Guest, driver_build: DriverBuild, install: InstallParams
@@ -59,6 +62,7 @@ def test_an_upgrade_leaves_every_device_at_the_new_version(
     assert upgraded.reboots <= install.max_reboots
 
 
+@changes(Change.INSTALL, Change.REBOOT)
 @dirties
 @drivers(*_ALL)
 def test_a_removal_gives_the_emulated_devices_back(

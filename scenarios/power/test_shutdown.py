@@ -1,6 +1,7 @@
 """Stopping and rebooting through the toolstack, proved by the guest's own log."""
 
 from harness.scenario import (
+    Change,
     CrashWatch,
     Fallback,
     Guest,
@@ -8,6 +9,7 @@ from harness.scenario import (
     PowerParams,
     Requirement,
     ToolstackName,
+    changes,
     dirties,
     drivers,
     hck,
@@ -18,6 +20,7 @@ from harness.scenario import (
 )
 
 
+@changes(Change.POWER)
 @drivers("xenbus", "xeniface")
 def test_shutdown_is_acknowledged_and_clean(guest: Guest, power: PowerParams, measure: Measure) -> None:
     mark = guest.operations.event_mark()
@@ -32,6 +35,7 @@ def test_shutdown_is_acknowledged_and_clean(guest: Guest, power: PowerParams, me
     assert events.unclean == 0, f"the guest says that it was not shut down cleanly: {events}"
 
 
+@changes(Change.REBOOT)
 @drivers("xenbus", "xeniface")
 @hck("DF - Reboot restart with IO before and after (Reliability)")
 def test_reboot_is_acknowledged_and_clean(guest: Guest, power: PowerParams, measure: Measure) -> None:
@@ -46,6 +50,7 @@ def test_reboot_is_acknowledged_and_clean(guest: Guest, power: PowerParams, meas
     assert (events.clean, events.unclean) == (1, 0), f"the guest's log tells of {events}"
 
 
+@changes(Change.POWER)
 @drivers("xenbus", "xeniface")
 def test_shutdown_in_cycles(guest: Guest, power: PowerParams, measure: Measure) -> None:
     mark = guest.operations.event_mark()
@@ -87,6 +92,7 @@ def test_shutdown_without_drivers_falls_back_to_acpi(bare_guest: Guest, power: P
     assert (events.clean, events.unclean) == (1, 0), f"the guest's log tells of {events}"
 
 
+@changes(Change.POWER)
 @dirties
 def test_destroy_reads_as_unclean(guest: Guest, power: PowerParams, crash_watch: CrashWatch) -> None:
     mark = guest.operations.event_mark()

@@ -7,6 +7,7 @@ import pytest
 
 from harness.scenario import (
     Access,
+    Change,
     DataDisk,
     DataDisks,
     DiskLoad,
@@ -21,6 +22,7 @@ from harness.scenario import (
     StorageParams,
     ToolName,
     Traffic,
+    changes,
     drivers,
     exclusive,
     hck,
@@ -68,6 +70,7 @@ def busy(
     return load
 
 
+@changes(Change.POWER)
 @exclusive
 @drivers("xenbus", "xeniface", "xenvif", "xennet", "xenvbd")
 @requires(_NEEDS)
@@ -85,6 +88,7 @@ def test_shutdown_under_load_is_clean(guest: Guest, power: PowerParams, busy: Bu
     assert (events.clean, events.unclean) == (power.load_cycles, 0), f"the guest's log tells of {events}"
 
 
+@changes(Change.REBOOT)
 @exclusive
 @drivers("xenbus", "xeniface", "xenvif", "xennet", "xenvbd")
 @requires(_NEEDS)

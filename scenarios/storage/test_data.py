@@ -1,6 +1,7 @@
 """What was written to the PV disk is there: after a reboot, a power cut, a hot plug, and on the host."""
 
 from harness.scenario import (
+    Change,
     CrashWatch,
     DataDisks,
     DriverName,
@@ -9,6 +10,7 @@ from harness.scenario import (
     PowerParams,
     Requirement,
     StorageParams,
+    changes,
     dirties,
     drivers,
     hck,
@@ -21,6 +23,7 @@ _NEEDS = Requirement(drivers=(DriverName.XENVBD,))
 _KIB = 1024
 
 
+@changes(Change.REBOOT)
 @drivers("xenvbd")
 @requires(_NEEDS)
 @hck("Disk Verification (LOGO)", "DF - Reboot restart with IO before and after (Reliability)")
@@ -53,6 +56,7 @@ def test_flushed_writes_reach_the_host(data_disks: DataDisks, storage: StoragePa
         )
 
 
+@changes(Change.POWER)
 @dirties
 @drivers("xenvbd")
 @requires(_NEEDS)

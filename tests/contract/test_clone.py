@@ -280,6 +280,7 @@ def test_a_volume_that_is_a_guest_s_disk_is_not_taken_from_under_it(contract_lab
         assert contract_lab.host.xenstore.read(f"{disk.backend_path}/params") == f"/dev/{name}"
     finally:
         toolstack.destroy(domain.name)
+        shell.run(["rm", "-f", domain.console_log])
     # at once: blkback may still be letting go
     remove_leftover(shell, toolstack, Leftover("logical volume", name))
     assert name not in group.volumes()

@@ -65,7 +65,7 @@ def test_results_json_has_the_fields_of_schema_1(tmp_path: Path) -> None:
     assert {"name", "version", "sha256"} <= set(fields["run"]["driver_build"]["packages"][0])
     of_test = "id area drivers outcome kind reason duration_s host toolstack xen_version guest measurements"
     assert {*of_test.split(), "hck", "attempts", "evidence"} <= set(fields["tests"][0])
-    assert {"template", "os", "arch", "kind"} == set(fields["tests"][0]["guest"])
+    assert {"template", "os", "arch", "kind", "adopted"} == set(fields["tests"][0]["guest"])
     (measured,) = [test for test in fields["tests"] if len(test["measurements"]) == 1][:1]
     assert {"metric", "value", "unit", "better", "params", "samples"} <= set(measured["measurements"][0])
 

@@ -55,6 +55,8 @@ class GuestFiles:
             OperationRefused: it is not.
         """
         real = self.real(path)
+        if real.is_dir():
+            raise OperationRefused("access-denied", f"{path} is a folder")
         if not real.is_file():
             raise OperationRefused("not-found", f"there is no file {path}")
         return real
