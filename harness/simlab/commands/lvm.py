@@ -10,6 +10,7 @@ from harness.simlab.commands.options import Options, read_options
 from harness.simlab.faults import FaultKind
 from harness.simlab.host.volumes import EXTENT, Group, Kind, LogicalVolume, NoRoom
 from harness.simlab.shell.process import Command, CommandError, Process
+from harness.simlab.stages import Stage
 
 __all__ = ["COMMANDS"]
 
@@ -89,6 +90,8 @@ def _lvcreate(process: Process) -> int:
         raise CommandError(
             f'  Logical Volume "{name}" already exists in volume group "{volume.group}"\n', _FAILED
         )
+    if options.has("-s", "--snapshot"):
+        process.host.faults.enter(Stage.CLONE)
     if FaultKind.CLONE_FAILS in process.host.faults:
         # a guess at the words: what device-mapper says when the disk below fails
         raise CommandError("  device-mapper: create ioctl failed: Input/output error\n", _FAILED)

@@ -86,7 +86,7 @@ class SimHost:
         self.files.real(spec.storage).mkdir(parents=True, exist_ok=True)
         if spec.clone is CloneMethod.REFLINK:
             self.files.mount(spec.storage, reflink=True)
-        self.volumes = Volumes(self.files, full=FaultKind.DISK_FULL in self.faults)
+        self.volumes = Volumes(self.files, full=lambda: FaultKind.DISK_FULL in self.faults)
         self.store = Store(parts.clock)
         self.store.put("/tool/xenstored", "", "n0")
         self.store.put("/local/domain/0/name", "Domain-0", "n0")

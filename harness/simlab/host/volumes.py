@@ -6,6 +6,7 @@ A snapshot here is a copy of its origin, which is small; what it takes of its gr
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -66,7 +67,7 @@ class NoRoom(Exception):
 class Volumes:
     """The volume groups of one host. Thread-safe. ``full``: nothing is left in any (fault disk-full)."""
 
-    def __init__(self, files: HostFiles, *, full: bool = False) -> None:
+    def __init__(self, files: HostFiles, *, full: Callable[[], bool] = bool) -> None:
         self._files = files
         self._full = full
         self._groups: dict[str, Group] = {}
@@ -130,11 +131,11 @@ class Volumes:
 
     def free_of(self, group: Group) -> int:
         """Bytes of a group that may still be taken."""
-        return 0 if self._full else group.free
+        return 0 if self._full() else group.free
 
     def used_percent(self, pool: LogicalVolume) -> float:
         """How full a thin pool is: as much as its volumes have been written to."""
-        if self._full:
+        if self._full():
             return 100.0
         with self._lock:
             volumes = [one for one in self._groups[pool.group].volumes.values() if one.pool == pool.name]
