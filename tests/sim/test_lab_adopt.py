@@ -20,7 +20,7 @@ from harness.host.toolstack.xl_config import render
 from harness.install import prepare_guest
 from harness.lab import load_lab
 from harness.lab.profile import InstallParams
-from harness.model import Arch, Outcome
+from harness.model import Arch, FailureKind, Outcome
 from harness.package import load_build
 from harness.package.synthetic import make_build
 from harness.results import RunResults, load_results
@@ -303,6 +303,25 @@ def test_after_a_kill_the_next_sweep_takes_the_disk_out_and_gives_the_memory_bac
     assert len(owner.host.toolstack.disks("win1")) == 2
     said = pvhck(owner.folder / "sweep", "lab", "sweep", "--hosts", owner.lab.hosts_ini())
     said.demand(0, "removing attached disk xvdg of win1", "removing memory target 512 MiB of win1")
+
+
+HANGS = """
+from harness.errors import GuestHung
+
+def test_hangs(guest):
+    raise GuestHung("it is silent")
+"""
+
+
+def test_one_that_hangs_gets_no_nmi_and_all_other_evidence(owner: Owner) -> None:
+    said, results = owner.adopted("hangs", HANGS)
+    said.demand(1, "win1 is let hang: nobody has allowed an NMI")
+    (test,) = results.tests
+    assert (test.outcome, test.kind) == (Outcome.FAILED, FailureKind.HANG)
+    names = {Path(path).name for path in test.evidence}
+    assert names
+    assert "nmi.txt" not in names
+    assert not owner.host.toolstack.find("win1").crashed
 
 
 @pytest.mark.parametrize(
