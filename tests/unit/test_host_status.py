@@ -20,6 +20,7 @@ _LIST = (
 )
 _RUNS = "/srv/pvhck/runs"
 _ANSWERS: dict[str, Any] = {
+    "ps -e -o pid= -o args=": "      1 /sbin/init\n",
     "xl info": recorded("xl-info"),
     "xl list": _LIST,
     f"ls -1 {_RUNS}": "alive1\ndead1\nkept1\n",

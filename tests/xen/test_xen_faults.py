@@ -151,16 +151,15 @@ def test_a_full_disk_is_named_before_and_at_the_clone_and_half_a_clone_is_not_le
     xen_host.shell.run(["dd", "if=/dev/zero", f"of={fill}2", "bs=64k"], timeout_s=120)
     try:
         target = area.path("clone.img")
+        image = str(described.templates["standin-bare"].image_on(xen_host.spec))
         with pytest.raises(ProvisioningFailed, match="cannot clone"):
-            choose_strategy(xen_host).clone(
-                str(described.templates["standin-bare"].image_on(xen_host.spec)), target
-            )
+            choose_strategy(xen_host, image, target).clone(image, target)
         with pytest.raises(InfrastructureError, match=f"MiB free in {storage}"):
-            look_at(xen_host)
+            look_at(xen_host, ())
         assert not xen_host.shell.run(["ls", target]).ok
     finally:
         xen_host.shell.check(["rm", "-f", fill, f"{fill}2"])
-    look_at(xen_host)
+    look_at(xen_host, ())
 
 
 def test_what_a_killed_xl_leaves_half_made_is_found_and_taken_away(xen_host: Host, area: RunArea) -> None:
