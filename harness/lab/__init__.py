@@ -7,7 +7,8 @@ from harness.lab.findings import Finding, LabFileError, ProfileError
 from harness.lab.load import load_lab
 from harness.lab.profile import Profile
 from harness.lab.profile_load import load_profile, profile_names
-from harness.lab.secrets import Redactor, Secret, resolve_secret
+from harness.lab.redactor import Redactor
+from harness.lab.secrets import Secret, resolve_secret
 from harness.lab.spec import (
     AddressSource,
     CertificatePolicy,

@@ -1,24 +1,19 @@
-"""Secrets: fetched where hosts.ini says they lie, never shown, and taken out of what is written down."""
+"""Secrets: fetched where hosts.ini says they lie, and never shown (``redactor`` takes them out of text)."""
 
 from __future__ import annotations
 
-import base64
-import html
 import importlib
-import json
 import os
-import re
 import stat
-import urllib.parse
 from pathlib import Path
 from typing import NoReturn
 
 from harness.errors import ConfigurationError
 from harness.lab.spec import SecretRef
 
-__all__ = ["Redactor", "Secret", "resolve_secret"]
+__all__ = ["MASK", "Secret", "resolve_secret"]
 
-_MASK = "***"
+MASK = "***"
 
 
 class Secret:
@@ -34,13 +29,13 @@ class Secret:
         return self._value
 
     def __repr__(self) -> str:
-        return f"Secret({_MASK})"
+        return f"Secret({MASK})"
 
     def __str__(self) -> str:
-        return _MASK
+        return MASK
 
     def __format__(self, format_spec: str) -> str:
-        return _MASK
+        return MASK
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a secret is not pickled: resolve its reference where it is needed")
@@ -99,56 +94,3 @@ def _from_keyring(ref: SecretRef, service: str, user: str) -> str:
         return str(keyring.get_password(service, user) or "")
     except errors.KeyringError as error:
         raise ConfigurationError(f"secret {ref}: the keyring refused: {type(error).__name__}") from error
-
-
-class Redactor:
-    """Replaces known secrets in text, also where they stand encoded. Safe to use from several threads."""
-
-    def __init__(self) -> None:
-        self._forms: frozenset[str] = frozenset()
-        self._pattern: re.Pattern[str] | None = None
-
-    def add(self, secret: Secret) -> None:
-        """Know one more secret."""
-        self._forms |= _forms_of(secret.reveal())
-        # The longest first: a secret may be the beginning of another.
-        ordered = sorted(self._forms, key=len, reverse=True)
-        self._pattern = re.compile("|".join(map(re.escape, ordered))) if ordered else None
-
-    def clean(self, text: str) -> str:
-        """The text with ``***`` for each known secret."""
-        pattern = self._pattern
-        return pattern.sub(_MASK, text) if pattern else text
-
-
-def _forms_of(value: str) -> frozenset[str]:
-    """A secret as it may stand in logs: plain, in XML, JSON, a URL, or inside something in Base64."""
-    if not value:
-        return frozenset()
-    written = {
-        value,
-        html.escape(value),
-        html.escape(value, quote=False),
-        json.dumps(value)[1:-1],
-        json.dumps(value, ensure_ascii=False)[1:-1],
-        urllib.parse.quote(value, safe=""),
-        urllib.parse.quote_plus(value),
-    }
-    # UTF-8 as in Basic authentication, UTF-16 as in powershell -EncodedCommand.
-    encoded = {form for codec in ("utf-8", "utf-16-le") for form in _inside_base64(value.encode(codec))}
-    return frozenset(written | encoded)
-
-
-_FEWEST_DIGITS = 6  # fewer match by chance
-
-
-def _inside_base64(data: bytes) -> set[str]:
-    """The Base64 digits that depend on ``data`` alone, wherever it begins in what is encoded."""
-    forms = set()
-    for before in range(3):
-        bits_before, bits = before * 8, len(data) * 8
-        digits = base64.b64encode(bytes(before) + data).decode("ascii")
-        first, last = -(-bits_before // 6), (bits_before + bits) // 6
-        if last - first >= _FEWEST_DIGITS:
-            forms.add(digits[first:last])
-    return forms
