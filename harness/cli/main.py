@@ -16,6 +16,7 @@ from harness import __version__
 from harness.cli.exits import EXIT_BROKEN, EXIT_INTERRUPTED, EXIT_USAGE
 from harness.errors import ConfigurationError, HarnessError
 from harness.session.interrupts import interruptible, loading
+from harness.session.said import said_without_secrets
 
 __all__ = ["main"]
 
@@ -27,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = parser.parse_args(arguments)
     # what it logs comes as an exception, too, and is said once
     logging.getLogger("paramiko").addHandler(logging.NullHandler())
-    with interruptible(), contextlib.suppress(BrokenPipeError):
+    with said_without_secrets(), interruptible(), contextlib.suppress(BrokenPipeError):
         try:
             return int(parsed.command(parsed))
         except ConfigurationError as error:

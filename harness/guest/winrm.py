@@ -7,6 +7,7 @@ recorded Windows exchanges (facts/winrm.md 1.4, 5.4).
 from __future__ import annotations
 
 import hashlib
+import logging
 import socket
 import ssl
 import struct
@@ -48,6 +49,8 @@ _SHELL_GONE = 2150858843
 _TOO_MANY = {2150859173, 2150859174}
 _REFUSED_BODY = {400, 413}
 _OTHER_CERTIFICATE = "Fingerprints did not match"  # urllib3 2 (util/ssl_.py, assert_fingerprint)
+# pyspnego 0.12 writes each NTLM message at level DEBUG: who has one can try passwords at leisure
+logging.getLogger("spnego").setLevel(logging.INFO)
 # What pywinrm lets through when an envelope or a sealed message lacks what it looks for, or relates to
 # another message, which it asserts (protocol.py, encryption.py of 0.5.0).
 _SENSELESS = (
@@ -101,8 +104,14 @@ def default_port(transport: WinRmTransport) -> int:
 
 
 def open_protocol(endpoint: Endpoint, *, operation_s: int, read_s: int) -> Protocol:
-    """A ``Protocol`` for an endpoint; nothing is sent yet. For one thread only."""
+    """A ``Protocol`` for an endpoint; nothing is sent yet. For one thread only.
+
+    Raises:
+        GuestAuthFailed: the login cannot be sent by this transport.
+    """
     basic = endpoint.transport in {WinRmTransport.HTTPS_BASIC, WinRmTransport.HTTP_BASIC}
+    if basic:
+        _check_basic(endpoint)
     settings: dict[str, Any] = {
         "username": endpoint.user,
         "password": endpoint.password,
@@ -125,6 +134,18 @@ def open_protocol(endpoint: Endpoint, *, operation_s: int, read_s: int) -> Proto
         **settings,
     )
     return protocol
+
+
+def _check_basic(endpoint: Endpoint) -> None:
+    """Requests writes Basic logins in Latin-1 (2.34, auth.py)."""
+    try:
+        f"{endpoint.user}{endpoint.password}".encode("latin-1")
+    except UnicodeEncodeError:
+        # not chained: the exception carries the password
+        raise GuestAuthFailed(
+            f"{endpoint.url}: user or password have characters that cannot be sent by Basic",
+            mend="set transport = https-ntlm, or give the template another password",
+        ) from None
 
 
 def peer_fingerprint(address: str, port: int, *, legacy_tls: bool = False) -> str:

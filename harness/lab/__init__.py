@@ -8,7 +8,7 @@ from harness.lab.load import load_lab
 from harness.lab.profile import Profile
 from harness.lab.profile_load import load_profile, profile_names
 from harness.lab.redactor import Redactor
-from harness.lab.secrets import Secret, resolve_secret
+from harness.lab.secrets import Secret, found_secrets, resolve_secret
 from harness.lab.spec import (
     AddressSource,
     CertificatePolicy,
@@ -46,6 +46,7 @@ __all__ = [
     "Tool",
     "ToolName",
     "WinRmTransport",
+    "found_secrets",
     "lab_warnings",
     "load_lab",
     "load_profile",

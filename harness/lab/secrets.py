@@ -11,7 +11,7 @@ from typing import NoReturn
 from harness.errors import ConfigurationError
 from harness.lab.spec import SecretRef
 
-__all__ = ["MASK", "Secret", "resolve_secret"]
+__all__ = ["MASK", "Secret", "found_secrets", "resolve_secret"]
 
 MASK = "***"
 
@@ -41,6 +41,9 @@ class Secret:
         raise TypeError("a secret is not pickled: resolve its reference where it is needed")
 
 
+_FOUND: dict[str, Secret] = {}  # by themselves: what this process must not say
+
+
 def resolve_secret(ref: SecretRef) -> Secret:
     """Fetch a secret: environment variable, first line of a private file, or keyring entry.
 
@@ -61,7 +64,12 @@ def resolve_secret(ref: SecretRef) -> Secret:
             mend = f"keyring set {service} {user}"
     if not value:
         raise ConfigurationError(f"secret {ref}: not set or empty", mend=mend)
-    return Secret(value)
+    return _FOUND.setdefault(value, Secret(value))
+
+
+def found_secrets() -> tuple[Secret, ...]:
+    """Every secret that this process has fetched so far."""
+    return tuple(_FOUND.values())
 
 
 def _from_file(ref: SecretRef, path: Path) -> str:

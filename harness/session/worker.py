@@ -29,6 +29,7 @@ from harness.session.journal import Journal
 from harness.session.on_lab import lab_for, tests_on_lab
 from harness.session.options import RunOptions
 from harness.session.request import RunRequest
+from harness.session.said import said_without_secrets
 from harness.session.slots import Slot
 
 __all__ = ["Seat", "Signal", "Worker", "seat_of"]
@@ -140,6 +141,7 @@ class Worker:
         )
         with (
             contextlib.closing(writer),
+            said_without_secrets(),  # what tests and libraries say in here goes to the command's own stderr
             interruptible(),
             lab,
             tests_on_lab(session, lab, journal, begin=self._begin, ended=_do_nothing),

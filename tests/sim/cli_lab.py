@@ -186,10 +186,11 @@ class KeptLab:
     """One host that outlives the commands; ``section`` and ``template`` say it as hosts.ini does."""
 
     folder: Path
+    sim: SimLab
     model: SimHost
     spec: HostSpec
-    section: dict[str, str]
-    template: dict[str, str]
+    section: dict[str, str | None]
+    template: dict[str, str | None]
     _files: int = field(default=0)
 
     def hosts_ini(
@@ -236,7 +237,7 @@ def kept_lab(folder: Path, *, host: str = "", template: str = "") -> Iterator[Ke
         secret = folder / "secret"
         secret.touch(mode=0o600)
         secret.write_text(sim.passwords["win"])
-        section = {
+        section: dict[str, str | None] = {
             "address": spec.address,
             "port": str(spec.port),
             "key": str(spec.key_file),
@@ -244,7 +245,7 @@ def kept_lab(folder: Path, *, host: str = "", template: str = "") -> Iterator[Ke
             "controller": spec.controller,
             "memory": f"{spec.memory_mib}m",
         }
-        declared = {
+        declared: dict[str, str | None] = {
             "guest": "stand-in",
             "image": template.image,
             "os": template.os,
@@ -252,4 +253,4 @@ def kept_lab(folder: Path, *, host: str = "", template: str = "") -> Iterator[Ke
             "memory": f"{template.memory_mib}m",
             "secret": f"file:{secret}",
         }
-        yield KeptLab(folder, sim.host("far"), spec, section, declared)
+        yield KeptLab(folder, sim, sim.host("far"), spec, section, declared)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import http.server
 import json
+import logging
 import select
 import socket
 import struct
@@ -12,7 +14,8 @@ import threading
 import pytest
 import requests
 import winrm.protocol
-from test_guest_support import ADDRESS, ODD, PASSWORD, SmallGuest, ask, channel_to, endpoint_of
+from secret_forms import forms
+from test_guest_support import ADDRESS, ODD, PASSWORD, USER, SmallGuest, ask, channel_to, endpoint_of
 
 from harness.errors import (
     AnswerTimedOut,
@@ -397,6 +400,28 @@ def test_a_wrong_password_is_named_by_its_user_and_never_shown(guest, transport)
         channel.close()
         assert "not the secret" not in f"{caught.value}{channel.log.lines()}{wrong!r}"
         assert nothing_open(server)
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_whatever_is_logged_nothing_of_a_login_is(guest, transport, caplog):
+    caplog.set_level(logging.DEBUG)
+    with channel_to(guest, transport) as (channel, _, _):
+        ask(channel, "boot_id")
+    assert caplog.records, "the libraries said something"
+    for written in forms(PASSWORD, USER).values():
+        assert written not in caplog.text
+    assert base64.b64encode(b"NTLMSSP\0").decode().rstrip("=")[:-1] not in caplog.text
+
+
+@pytest.mark.parametrize("transport", [WinRmTransport.HTTPS_BASIC, WinRmTransport.HTTP_BASIC])
+def test_a_password_that_basic_cannot_carry_is_said_before_it_is_sent(guest, transport):
+    with endpoint_of(guest, transport) as (server, right):
+        wrong = Endpoint(right.address, right.port, transport, right.user, "пароль", right.fingerprint)
+        with pytest.raises(GuestAuthFailed, match="cannot be sent by Basic") as caught:
+            ask(WinRmChannel(wrong), "boot_id")
+        assert "https-ntlm" in caught.value.mend
+        assert "пароль" not in str(caught.value)
+        assert server.counters.messages == 0
 
 
 def test_a_login_that_is_refused_later_on_is_no_reason_to_ask_again(basic):
