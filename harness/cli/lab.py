@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import secrets
+import shlex
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -29,7 +30,8 @@ from harness.doctor import (
 from harness.errors import ConfigurationError, HarnessError
 from harness.host.area import sweep
 from harness.host.host import Host
-from harness.host.lease import lease_holder
+from harness.host.lease import FOLDER, lease_holder
+from harness.host.rights import find_script, programs, sudoers
 from harness.host.sshlogin import Credentials, fetch_host_key, fingerprint, trust
 from harness.host.status import host_status, status_lines
 from harness.lab import GuestTemplate, HostKind, HostSpec, Lab, load_lab, resolve_secret
@@ -64,6 +66,11 @@ def add_commands(commands: Any, lab_options: argparse.ArgumentParser) -> None:
     clean = lab.add_parser("sweep", parents=[lab_options], help="remove what dead runs left on the hosts")
     clean.add_argument("host", nargs="?", help="only this host")
     clean.set_defaults(command=_sweep)
+    allow = lab.add_parser(
+        "rights", parents=[lab_options], help="print the sudo rules that a host's user needs"
+    )
+    allow.add_argument("host")
+    allow.set_defaults(command=_rights)
     reserve.add_commands(lab, lab_options)
     evidence.add_commands(lab, lab_options)
     add.add_commands(lab, lab_options)
@@ -152,6 +159,25 @@ def _status(arguments: argparse.Namespace) -> int:
         print(*status_lines(found), sep="\n")
         ended = ended if found.reachable else EXIT_BROKEN
     return ended
+
+
+def _rights(arguments: argparse.Namespace) -> int:
+    spec = lasting_host(load_lab(arguments.hosts), arguments.host)
+    if spec.user == "root":
+        raise ConfigurationError(
+            f"host {spec.name}: root needs no rules", mend="name another user in its section"
+        )
+    with open_host(spec) as host:
+        found = host.shell.check(find_script(*programs()), repeatable=True)
+    places = dict(line.split(None, 1) for line in found.splitlines())
+    print(sudoers(spec.user, places, spec.storage), end="")
+    sys.stderr.write(f"""\
+# On {spec.name}, as root, with the above in /etc/sudoers.d/pvhck:
+#   visudo -cf /etc/sudoers.d/pvhck && chmod 440 /etc/sudoers.d/pvhck
+#   install -d -o {spec.user} {shlex.quote(spec.storage)} {FOLDER}
+# and in its section of hosts.ini: sudo = yes
+""")
+    return 0
 
 
 def _trust(arguments: argparse.Namespace) -> int:

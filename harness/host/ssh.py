@@ -1,7 +1,8 @@
 """SSH to one host: commands, files, tunnels, streams over one authenticated transport.
 
 A command is an argument list; it is quoted here and nowhere else, and only a
-POSIX shell is assumed at the other end. Channels are opened per command: sshd
+POSIX shell is assumed at the other end. With ``sudo = yes`` root runs those that need it
+(``harness.host.rights``), the user who logs in all others. Channels are opened per command: sshd
 allows ten at a time by default (MaxSessions), of which we use eight.
 """
 
@@ -23,6 +24,7 @@ import paramiko
 
 from harness.deadline import Deadline
 from harness.errors import CommandFailed, CommandTimedOut, HostUnreachable, InfrastructureError
+from harness.host.rights import needs_root
 from harness.host.sshchannel import LOST, Hold, LineReader, Unread, as_text, feed, read_to_end, seconds_left
 from harness.host.sshlogin import Credentials, Login, open_client
 from harness.host.tunnel import Tunnel
@@ -39,6 +41,12 @@ _FILE_S = 900
 
 # A background process that is ended when the channel's stdin closes: nothing outlives us there.
 _STREAM_SCRIPT = '"$@" </dev/null & p=$!; cat >/dev/null; kill $p 2>/dev/null; wait $p'
+# What sudo started only root may end. sudo passes on no signal that comes from its own process group
+# (sudo's exec_nopty.c, since 1.8.7): hence setsid, which is exec'd away and leaves the number as it is.
+_ROOT_SCRIPT = (
+    'if command -v setsid >/dev/null; then set -- setsid "$@"; fi; '
+    '"$@" </dev/null & p=$!; cat >/dev/null; sudo -n kill $p 2>/dev/null; wait $p'
+)
 
 
 class SshShell:
@@ -96,11 +104,12 @@ class SshShell:
         Raises:
             HostUnreachable: the command could not be started.
         """
-        # root runs the script, too: an ordinary user may not end what sudo started
-        script = self._as_root(("sh", "-c", _STREAM_SCRIPT, "sh", *argv))
+        words = self._as_root(argv)
+        script = _STREAM_SCRIPT if words == tuple(argv) else _ROOT_SCRIPT
+        command = shlex.join(("sh", "-c", script, "sh", *words))
         with self._session() as channel:
             with self._named(argv):
-                channel.exec_command(shlex.join(script))
+                channel.exec_command(command)
             yield LineReader(channel)
             with contextlib.suppress(*LOST):
                 channel.shutdown_write()
@@ -137,10 +146,7 @@ class SshShell:
         with _opened(source) as data:
             wanted = hashlib.file_digest(data, "sha256").hexdigest()
             data.seek(0)
-            if self.spec.sudo:
-                self._put_as_root(data.read(), path, deadline)
-            else:
-                self._put_by_sftp(data, path, deadline)
+            self._put_by_sftp(data, path, deadline)
         arrived = self.check(["sha256sum", path], repeatable=True, timeout_s=timeout_s)
         if not arrived.removeprefix("\\").startswith(wanted):
             raise InfrastructureError(
@@ -156,7 +162,7 @@ class SshShell:
             CommandTimedOut: it took longer than ``timeout_s`` times the host's time factor.
         """
         deadline = Deadline.after(timeout_s * self.spec.time_factor)
-        if self.spec.sudo:
+        if self.spec.sudo:  # SFTP reads as the user who logged in, and root may have written it
             code, out, err = self._execute(("cat", path), b"", deadline)
             if code != 0:
                 raise self._unread(path, as_text(err).strip())
@@ -223,7 +229,8 @@ class SshShell:
     # -- inner parts
 
     def _as_root(self, argv: Sequence[str]) -> tuple[str, ...]:
-        return ("sudo", "-n", *argv) if self.spec.sudo else tuple(argv)
+        as_root = self.spec.sudo and needs_root(argv, self.spec.storage)
+        return ("sudo", "-n", *argv) if as_root else tuple(argv)
 
     def _transport(self) -> paramiko.Transport:
         with self._lock:
@@ -302,12 +309,6 @@ class SshShell:
         except (EOFError, paramiko.SSHException) as error:
             raise self._lost(doing, error) from error
 
-    def _put_as_root(self, data: bytes, path: str, deadline: Deadline) -> None:
-        """SFTP writes as the user who logged in; what sudo made belongs to root."""
-        code, _, err = self._execute(("sh", "-c", 'cat > "$1"', "sh", path), data, deadline)
-        if code != 0:
-            raise self._unwritten(path, as_text(err).strip())
-
     def _run_once(self, argv: tuple[str, ...], stdin: str, deadline: Deadline) -> CommandResult:
         started = time.monotonic()
         code, out, err = self._execute(argv, stdin.encode(), deadline)
@@ -358,9 +359,10 @@ class SshShell:
         return InfrastructureError(f"host {self.spec.name}: cannot read {path}: {why}")
 
     def _unwritten(self, path: str, why: str) -> InfrastructureError:
+        owner = f"; with sudo = yes the folder must be {self.spec.user}'s" if self.spec.sudo else ""
         return InfrastructureError(
             f"host {self.spec.name}: cannot write {path}: {why}",
-            mend=f"look at the space and the rights there: df -h {shlex.quote(path)}",
+            mend=f"look at the space and the rights there: df -h {shlex.quote(path)}{owner}",
         )
 
 

@@ -98,7 +98,12 @@ class HostKeys:
         only=_SSH,
     )
     SUDO: Final = Key(
-        "sudo", read.SWITCH, default=False, meaning="Run commands by `sudo -n`.", shown="no", only=_SSH
+        "sudo",
+        read.SWITCH,
+        default=False,
+        meaning="Run what needs root by `sudo -n`; rules: `pvhck lab rights NAME`.",
+        shown="no",
+        only=_SSH,
     )
     JUMP: Final = Key(
         "jump", read.JUMP, "", "A host to go through; its key is checked too.", shown="straight", only=_SSH

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
+import shlex
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 from contract_lab import SIMULATED_ROWS, ContractLab, Row, real_lab, real_rows, simulated_lab
@@ -12,9 +13,12 @@ from rich.console import Console
 
 from harness.guest.guest import Guest
 from harness.host.host import Host
+from harness.host.rights import right_of
+from harness.host.ssh import SshShell
 
 _SIMULATOR, _REAL = KINDS
 _WIDTH = 140
+_TESTS_OWN = {"test", "touch"}  # commands that only these suites run
 _recorder = pytest.StashKey[Recorder]()
 
 
@@ -83,6 +87,22 @@ def contract_lab(
 @pytest.fixture(autouse=True)
 def _named(request: pytest.FixtureRequest) -> None:
     request.config.stash[_recorder].test = request.node.nodeid
+
+
+@pytest.fixture(autouse=True)
+def _only_what_the_table_has(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Whatever these suites have run on a host is in ``harness.host.rights``."""
+    unknown: list[str] = []
+    as_root = SshShell._as_root
+
+    def noted(shell: SshShell, argv: Sequence[str]) -> tuple[str, ...]:
+        if right_of(argv, shell.spec.storage) is None and argv[0] not in _TESTS_OWN:
+            unknown.append(shlex.join(argv))
+        return as_root(shell, argv)
+
+    monkeypatch.setattr(SshShell, "_as_root", noted)
+    yield
+    assert not unknown, f"not in harness/host/rights.py: {unknown}"
 
 
 @pytest.fixture

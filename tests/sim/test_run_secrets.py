@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,6 +18,7 @@ import pytest
 from cli_lab import KeptLab, Said, kept_lab, pvhck
 from secret_forms import forms
 
+from harness.host.rights import right_of
 from harness.model import Arch
 from harness.package.synthetic import make_build
 from harness.simlab.ssh import server
@@ -29,6 +31,7 @@ ASCII_PASSWORD = GUEST_PASSWORD.replace("ä", "ae")
 # What says both in every form to everybody who writes for a run.
 SCENARIOS = """
 import json
+import shlex
 import logging
 import os
 import sys
@@ -206,6 +209,10 @@ def test_no_command_file_or_message_of_a_run_has_a_secret(
     texts = files_below(tmp_path / "home", watched.lab.model.files.real("/"))
     assert any("/var/lib/pvhck/" in name for name in texts)
     assert leaks(texts | {"command lines": b"\n".join(watched.commands)}) == []
+    words = [shlex.split(command.decode()) for command in watched.commands]
+    storage = watched.lab.spec.storage
+    unknown = [argv for argv in words if right_of(argv, storage) is None and argv != ["ls", "/nowhere"]]
+    assert unknown == [], "not in harness/host/rights.py"
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,7 @@ WELL: Mapping[str, Answer] = {
     f"ls -d {_NET} {_NET}/bridge": f"{_NET}\n{_NET}/bridge\n",
     _TOOLS: "",
 }
+BY_SUDO: Mapping[str, Answer] = {"sudo -n -l": "/usr/sbin/it\n"}
 
 
 def checks(host: Host) -> dict[str, Check]:
@@ -98,19 +99,39 @@ def test_without_ssh_the_rest_is_skipped_and_the_mend_is_the_error_s(error: Any)
     assert found["everything else"].state is State.SKIPPED
 
 
+def test_a_user_who_is_not_root_and_uses_no_sudo_is_found_first() -> None:
+    found = sick({"id -u": "1000\n"}, user="tester")
+    assert found["root"].state is State.FAIL
+    assert "sudo = yes" in found["root"].mend
+    assert "toolstack" not in found
+
+
 @pytest.mark.parametrize(
-    ("answer", "sudo", "words"),
+    ("asked", "said"),
     [
-        ("1000\n", False, "sudo = yes"),
-        ((1, "", "sudo: a password is required\n"), True, "/etc/sudoers.d/pvhck"),
-        ((127, "", "sudo: not found\n"), True, "NOPASSWD"),
+        ("xl list", "sudo: a password is required\n"),
+        ("dmesg", ""),
+        ("kill 1", "Sorry, user tester may not run that\n"),
     ],
 )
-def test_commands_that_do_not_run_as_root_are_found_first(answer: Any, words: str, *, sudo: bool) -> None:
-    found = sick({"id -u": answer}, sudo=sudo, user="tester")
+def test_a_sudo_rule_that_is_missing_is_named_with_how_to_make_all(asked: str, said: str) -> None:
+    found = sick({**BY_SUDO, f"sudo -n -l {asked}": (1, "", said)}, sudo=True, user="tester")
     assert found["root"].state is State.FAIL
-    assert words in found["root"].mend
+    assert f"run {asked}" in found["root"].found
+    assert "pvhck lab rights" in found["root"].mend
     assert "toolstack" not in found
+
+
+def test_a_host_without_sudo_is_told_so() -> None:
+    found = sick(
+        {**BY_SUDO, "sudo -n -l xl list": (127, "", "sh: sudo: not found\n")}, sudo=True, user="tester"
+    )
+    assert "sudo: not found" in found["root"].found
+
+
+def test_an_ordinary_user_with_all_rules_is_well_whatever_program_is_not_there() -> None:
+    answers = {**BY_SUDO, "sudo -n -l losetup -a": (1, "", "sudo: losetup: command not found\n")}
+    assert sick(answers, sudo=True, user="tester")["root"].state is State.OK
 
 
 def info_with(old: str, new: str) -> dict[str, Answer]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import http.server
 import os
@@ -252,29 +253,66 @@ def sudo_host(tmp_path):
         yield shell, server
 
 
-def test_commands_files_and_streams_are_root_s_with_sudo(sudo_host):
+def sudoed(server):
+    log = server.machine.root / "sudo.log"
+    return log.read_text().splitlines() if log.exists() else []
+
+
+def test_with_sudo_root_runs_what_needs_it_and_the_user_all_else(sudo_host):
     shell, server = sudo_host
-    path = str(server.machine.root / "a b")
+    server.machine.program("dmesg", "echo of root")
 
     assert shell.run(["echo", "a  b"]).stdout == "a  b\n"
+    assert shell.run(["dmesg"]).stdout == "of root\n"
+    assert sudoed(server) == ["-n dmesg"]
+
+
+def test_with_sudo_files_are_the_user_s_and_what_root_made_is_read_by_root(sudo_host, tmp_path):
+    shell, server = sudo_host
+    path = str(server.machine.root / "a b")
     shell.put(b"content\xff", path)
     assert shell.get(path) == b"content\xff"
-    shell.fetch(path, server.machine.root / "here")
-    assert (server.machine.root / "here").read_bytes() == b"content\xff"
-    with pytest.raises(InfrastructureError, match="cannot write"):
+    assert sudoed(server) == []
+
+    made = server.machine.root / "storage" / "runs" / "r" / "pvhck-r-1.ppm"
+    made.parent.mkdir(parents=True)
+    made.write_bytes(b"picture\xff")
+    shell.spec = dataclasses.replace(shell.spec, storage=str(server.machine.root / "storage"))
+    assert shell.get(str(made)) == b"picture\xff"
+    shell.fetch(str(made), tmp_path / "here")
+    assert (tmp_path / "here").read_bytes() == b"picture\xff"
+    assert sudoed(server) == [f"-n cat {made}"] * 2
+
+
+def test_a_folder_that_is_not_the_user_s_is_said_with_whose_it_has_to_be(sudo_host):
+    shell, server = sudo_host
+    with pytest.raises(InfrastructureError, match="cannot write") as caught:
         shell.put(b"x", str(server.machine.root / "no" / "file"))
+    assert f"the folder must be {shell.spec.user}'s" in caught.value.mend
     with pytest.raises(InfrastructureError, match="cannot read"):
-        shell.get(path + "x")
-    plain = [command for command in server.machine.commands if not command.startswith("sudo -n ")]
-    assert plain == []
+        shell.get(str(server.machine.root / "none"))
 
 
-def test_a_stream_with_sudo_is_ended_by_root_who_started_it(sudo_host):
+def test_a_stream_of_root_s_is_ended_by_root(sudo_host):
+    shell, server = sudo_host
+    server.machine.program("xenstore-watch", "echo ready; exec sleep 60")
+    with shell.stream(["xenstore-watch", "/a"]) as lines:
+        assert lines.next_line(Deadline.after(10)) == "ready"
+    processes_gone(server)
+    started, ended = sudoed(server)
+    assert started == "-n xenstore-watch /a"
+    assert ended.startswith("-n kill ")
+
+
+def test_a_stream_and_a_hold_of_the_user_s_need_no_root(sudo_host):
     shell, server = sudo_host
     with shell.stream(["sh", "-c", "echo ready; exec sleep 60"]) as lines:
         assert lines.next_line(Deadline.after(10)) == "ready"
     processes_gone(server)
-    assert server.machine.commands[-1].startswith("sudo -n sh -c ")
+    with shell.hold(["flock", str(server.machine.root / "lock"), "cat"]) as hold:
+        hold.send("line")
+        assert hold.next_line(Deadline.after(10)) == "line"
+    assert sudoed(server) == []
 
 
 # -- streams and holds
