@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -55,7 +56,8 @@ def bundle(folder: Path, target: Path | None = None) -> Path:
         NotARun: the folder holds no run.
         ReportsUnwritable: the zip cannot be written.
     """
-    run_id = load_results(folder).run.id
+    # a run that came from elsewhere may call itself anything
+    run_id = re.sub(r"[^A-Za-z0-9._-]+|^\.+", "_", load_results(folder).run.id) or "run"
     path = target or folder.resolve().parent / f"{run_id}.zip"
     passing = path.with_name(f".{path.name}.part")
     sums = []
