@@ -163,7 +163,7 @@ def _check_controller(subject: str, guest: Guest) -> Check:
         found = "guests cannot reach us (no `controller`): files go to them on a CD"
         return Check(subject, "controller", State.SKIPPED, found)
     try:
-        with FileServer(address) as server:
+        with FileServer(address, towards=guest.host.spec.address) as server:
             _pull(guest.operations, server, _PROBE_FILES.get(guest.kind, _PROBE_FILE))
     except OSError as error:
         found = f"we cannot listen at {address}: {error.strerror or error}"

@@ -22,6 +22,7 @@ __all__ = ["MOST_BY_CHANNEL", "Courier", "whole_or_gone"]
 
 MOST_BY_CHANNEL = 16 << 20  # bytes; the channel carries base64 in small messages
 _PART = 256 << 10
+_GROWTH = 64 << 20  # of a file since it was listed; a guest that sends more fills our disk
 _LOOPBACK = "127.0.0.1"
 
 
@@ -50,20 +51,20 @@ class Courier:
         """
         with whole_or_gone(target):
             try:
-                return self._by_http(path, target)
+                return self._by_http(path, size, target)
             except OperationFailed as error:
                 if error.kind != "command-failed":
                     raise
             return self._by_channel(path, size, target)
 
-    def _by_http(self, path: str, target: Path) -> FileFacts:
+    def _by_http(self, path: str, size: int, target: Path) -> FileFacts:
         address = self._guest.host.spec.controller
         if self._guest.kind is GuestKind.SIMULATED:
             address = address or _LOOPBACK  # where it is itself
         if not address:
             raise OperationFailed("push_file", "command-failed", "no address of ours that guests reach")
-        with FileServer(address) as server:
-            return from_guest(self.operations, server, path, target)
+        with FileServer(address, towards=self._guest.host.spec.address) as server:
+            return from_guest(self.operations, server, path, target, most=size + _GROWTH)
 
     def _by_channel(self, path: str, size: int, target: Path) -> FileFacts:
         facts = self.operations.file_facts(path=path) if size <= MOST_BY_CHANNEL else None

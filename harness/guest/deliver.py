@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import InfrastructureError, OperationFailed
+from harness.guest.fileserver import TOKEN
 from harness.guest.guest import Guest
 from harness.guest.transfer import FileServer, by_cd, to_guest
 from harness.host.area import RunArea, run_of
@@ -16,7 +17,7 @@ __all__ = ["Delivery", "deliver"]
 
 _LOOPBACK = "127.0.0.1"
 _FOLDER_AND_NAME = re.compile(r"[\\/](?=[^\\/]*$)")
-_TOKEN = re.compile(r"/[\w-]{30,}/")  # of a file server's URL
+_TOKEN = re.compile(rf"/{TOKEN}[\w-]+/")  # of a file server's URL
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def deliver(guest: Guest, source: Path, target: str) -> Delivery:
         _by_cd(guest, source, target)
         return Delivery(target)
     try:
-        with FileServer(address) as server:
+        with FileServer(address, towards=guest.host.spec.address) as server:
             to_guest(guest.operations, server, source, target)
     except OperationFailed as error:
         if error.kind != "command-failed":

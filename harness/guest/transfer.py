@@ -1,33 +1,22 @@
 """Files to and from a guest: pulled by HTTP, or on a CD when the guest cannot reach us.
 
-The server shows nothing but what is offered, each under a token that cannot be
-guessed and that dies when the offer ends. What arrives is hashed there and
-compared here.
+What arrives is hashed there and compared here.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
-import http.server
 import re
-import secrets
-import shutil
-import socketserver
 import tempfile
-import threading
-import urllib.parse
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
 
 import pycdlib
 
 from harness.deadline import Done, NotYet, wait_until
-from harness.errors import ConfigurationError, HarnessError, InfrastructureError, OperationFailed
+from harness.errors import HarnessError, InfrastructureError, OperationFailed
+from harness.guest.fileserver import MOST_ACCEPTED, FileServer
 from harness.guest.guest import Guest
 from harness.host.area import RunArea
 from harness.operations import FileFacts, GuestOperations
@@ -36,7 +25,6 @@ __all__ = ["CD_DRIVE", "CD_LABEL", "FileServer", "by_cd", "from_guest", "make_is
 
 CD_LABEL = "PVHCK"
 CD_DRIVE = "hdc"
-_TOKEN_BYTES = 24
 _CD_S = 60
 # Joliet: 64 characters with the version, and none of these; one beyond the BMP counts twice
 _CD_NAME_BYTES = 64  # what pycdlib 1.22.0 takes for those characters: it counts UTF-8
@@ -47,119 +35,6 @@ def sha256_of(path: Path) -> str:
     """A local file's SHA-256."""
     with path.open("rb") as data:
         return hashlib.file_digest(data, "sha256").hexdigest()
-
-
-@dataclass(frozen=True)
-class _Offer:
-    path: Path
-    accepts: bool
-
-
-class FileServer:
-    """Serves offered files to guests, and takes files they put. Use it as a context.
-
-    ``address`` is ours as guests see it. We listen there; where it is no address of this machine
-    (guests behind address translation), on all of ours.
-    """
-
-    def __init__(self, address: str) -> None:
-        self._offers: dict[str, _Offer] = {}
-        self._server = _listen(address)
-        self._server.offers = self._offers
-        self._address = address
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(timeout=5)
-
-    @contextmanager
-    def offer(self, path: Path) -> Iterator[str]:
-        """A URL to pull ``path`` from, for as long as the context lasts."""
-        with self._listed(_Offer(path, accepts=False)) as url:
-            yield url
-
-    @contextmanager
-    def accept(self, path: Path) -> Iterator[str]:
-        """A URL to put one file to, which is written to ``path``."""
-        with self._listed(_Offer(path, accepts=True)) as url:
-            yield url
-
-    @contextmanager
-    def _listed(self, offer: _Offer) -> Iterator[str]:
-        token = secrets.token_urlsafe(_TOKEN_BYTES)
-        self._offers[token] = offer
-        try:
-            name = urllib.parse.quote(offer.path.name)
-            yield f"http://{self._address}:{self._server.server_address[1]}/{token}/{name}"
-        finally:
-            del self._offers[token]
-
-
-def _listen(address: str) -> _Server:
-    try:
-        return _Server((address, 0), _Handler)
-    except OSError as error:
-        if error.errno != errno.EADDRNOTAVAIL:
-            raise ConfigurationError(
-                f"no file server at {address}: {error}",
-                mend="`controller` of the host's section is our address as guests see it",
-            ) from error
-    return _Server(("", 0), _Handler)
-
-
-class _Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
-    daemon_threads = True
-    offers: dict[str, _Offer]
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A guest that hangs up in the middle is found out by the hash, not here."""
-
-
-class _Handler(http.server.BaseHTTPRequestHandler):
-    server: _Server
-    timeout = 60
-
-    def do_GET(self) -> None:  # the base class dictates the name
-        offer = self._offer()
-        if offer is None or offer.accepts:
-            self.send_error(404)
-            return
-        with offer.path.open("rb") as data:
-            self.send_response(200)
-            self.send_header("Content-Type", "application/octet-stream")
-            self.send_header("Content-Length", str(offer.path.stat().st_size))
-            self.end_headers()
-            shutil.copyfileobj(data, self.wfile, 1 << 20)
-
-    def do_PUT(self) -> None:
-        offer = self._offer()
-        length = self.headers.get("Content-Length")
-        if offer is None or not offer.accepts or length is None:
-            self.send_error(404)
-            return
-        remaining = int(length)
-        with offer.path.open("wb") as data:
-            while remaining:
-                chunk = self.rfile.read(min(remaining, 1 << 20))
-                if not chunk:
-                    return
-                data.write(chunk)
-                remaining -= len(chunk)
-        self.send_response(201)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # the base class dictates it
-        """Tokens stay out of the logs."""
-
-    def _offer(self) -> _Offer | None:
-        return self.server.offers.get(self.path.strip("/").partition("/")[0])
 
 
 def to_guest(guest: GuestOperations, server: FileServer, source: Path, target: str) -> FileFacts:
@@ -179,13 +54,15 @@ def to_guest(guest: GuestOperations, server: FileServer, source: Path, target: s
     return facts
 
 
-def from_guest(guest: GuestOperations, server: FileServer, path: str, target: Path) -> FileFacts:
-    """Have the guest send a file to ``target``; its hash here is the one the guest took.
+def from_guest(
+    guest: GuestOperations, server: FileServer, path: str, target: Path, *, most: int = MOST_ACCEPTED
+) -> FileFacts:
+    """Have the guest send a file of at most so many bytes to ``target``; its hash here is the one it took.
 
     Raises:
         InfrastructureError: it arrived with another hash or size.
     """
-    with server.accept(target) as url:
+    with server.accept(target, most=most) as url:
         facts = guest.push_file(path=path, url=url)
     arrived = (sha256_of(target), target.stat().st_size) if target.exists() else ("", 0)
     if arrived != (facts.sha256, facts.size):

@@ -36,7 +36,8 @@ def record(_attempt: Attempt) -> Record:
 def payloads(guest: Guest, pv_lab: LabSession) -> Iterator[Payloads]:
     """Random bytes to and from the guest, at the address hosts.ini names for us."""
     # simulated guests are on loopback themselves and need no address of ours
-    with FileServer(guest.host.spec.controller or _LOOPBACK) as server:
+    spec = guest.host.spec
+    with FileServer(spec.controller or _LOOPBACK, towards=spec.address) as server:
         yield Payloads(guest, server, pv_lab.options.seed)
 
 

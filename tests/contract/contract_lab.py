@@ -148,7 +148,7 @@ class ContractLab:
 
     @contextlib.contextmanager
     def files(self) -> Iterator[FileServer]:
-        with FileServer(self.host.spec.controller) as server:
+        with FileServer(self.host.spec.controller, towards=self.host.spec.address) as server:
             yield server
 
     def close(self) -> None:

@@ -93,14 +93,15 @@ def test_a_put_without_a_length_is_refused(server, tmp_path):
         host, _, path = url.removeprefix("http://").partition("/")
         connection = http.client.HTTPConnection(host, timeout=10)
         connection.request("PUT", f"/{path}", io.BytesIO(b"x"), {"Transfer-Encoding": "chunked"})
-        assert connection.getresponse().status == 404
+        assert connection.getresponse().status == 411
         connection.close()
 
 
-def test_an_address_that_is_not_ours_is_listened_for_on_all(file):
+def test_an_address_that_is_not_ours_is_listened_for_where_its_host_is_reached(file):
     """A guest behind address translation sees us under an address this machine does not have."""
-    with FileServer("192.0.2.77") as server, server.offer(file) as url:
+    with FileServer("192.0.2.77", towards="127.0.0.1") as server, server.offer(file) as url:
         assert url.startswith("http://192.0.2.77:")
+        assert server.listens[0] == "127.0.0.1"
         assert get(url.replace("192.0.2.77", "127.0.0.1")) == file.read_bytes()
 
 
