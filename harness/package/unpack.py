@@ -1,14 +1,16 @@
 """Unpacking a build's archive, which came from elsewhere: nothing in it is trusted.
 
-Refused are absolute names, names that lead out of the folder, links, devices, encryption, and
-more than a driver build can be (a bomb). Contents are counted as they are read, whatever the
-archive's own headers claim.
+Refused are absolute names, names that lead out of the folder or that Windows takes for something
+else, two that differ by case alone, links, devices, encryption, and more than a driver build can be
+(a bomb). Contents are counted as they are read, whatever the archive's own headers claim.
 """
 
 from __future__ import annotations
 
 import errno
+import gzip
 import lzma
+import re
 import stat
 import tarfile
 import zipfile
@@ -25,6 +27,13 @@ __all__ = ["Budget", "is_archive", "unpack"]
 _SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".zip")
 _FAULTS_OF_THE_ARCHIVE = {errno.ENAMETOOLONG, errno.EINVAL}  # a name, or a place within it
 _BLOCK = 1 << 20
+_LARGEST_HEADER = 1 << 20  # of tar's extended headers, which tarfile reads whole
+# Devices in every folder of Windows, with whatever ending; dots and blanks at a name's end fall off there.
+_NOT_ON_WINDOWS = re.compile(
+    r"(?:con|prn|aux|nul|clock\$|conin\$|conout\$|(?:com|lpt)[0-9\u00b9\u00b2\u00b3])(?:\..*)?|.*[. ]"
+    r'|.*[<>"|?*\x00-\x1f].*',
+    re.IGNORECASE | re.DOTALL,
+)
 _MEND = "build the archive again from the folder it was made of"
 
 Opener = Callable[[], "IO[bytes] | None"]
@@ -40,6 +49,7 @@ class Budget:
     def __init__(self, *, max_bytes: int = 1 << 30, max_files: int = 5000) -> None:
         self._bytes = self._max_bytes = max_bytes
         self._files = self._max_files = max_files
+        self._names: set[tuple[Path, str]] = set()
 
     def take_file(self, archive: Path) -> None:
         """Count a file."""
@@ -48,6 +58,18 @@ class Budget:
             raise ConfigurationError(
                 f"{archive} holds more than {self._max_files} files: this is no driver build"
             )
+
+    def take_name(self, folder: Path, name: PurePosixPath) -> bool:
+        """Whether a name is the first of its kind in a folder: Windows sees no case."""
+        key = (folder, str(name).casefold())
+        first = key not in self._names
+        self._names.add(key)
+        return first
+
+    @property
+    def max_bytes(self) -> int:
+        """All that may come out."""
+        return self._max_bytes
 
     def take_bytes(self, archive: Path, count: int) -> None:
         """Count what was read."""
@@ -78,6 +100,7 @@ def unpack(archive: Path, folder: Path, budget: Budget) -> None:
     except (
         tarfile.TarError,
         zipfile.BadZipFile,
+        gzip.BadGzipFile,
         zlib.error,
         lzma.LZMAError,
         EOFError,
@@ -93,7 +116,11 @@ def unpack(archive: Path, folder: Path, budget: Budget) -> None:
 
 
 def _tar_members(archive: Path, budget: Budget) -> Iterator[tuple[str, Opener]]:
-    with tarfile.open(archive, "r:*") as tar:
+    with (
+        archive.open("rb") as packed,
+        _plain(packed) as stream,
+        tarfile.open(fileobj=_Bounded(stream, archive, budget), mode="r:") as tar,  # type: ignore[call-overload]
+    ):
         for member in tar:
             budget.take_file(archive)
             if member.isdir():
@@ -101,6 +128,39 @@ def _tar_members(archive: Path, budget: Budget) -> Iterator[tuple[str, Opener]]:
             if not member.isreg():
                 raise _refused(archive, member.name, "is a link or a device")
             yield member.name, partial(tar.extractfile, member)
+
+
+def _plain(packed: IO[bytes]) -> IO[bytes]:
+    """A stream without its compression."""
+    magic = packed.read(6)
+    packed.seek(0)
+    if magic.startswith(b"\x1f\x8b"):
+        return gzip.GzipFile(fileobj=packed, mode="rb")  # type: ignore[return-value]  # it does what is asked
+    if magic == b"\xfd7zXZ\0":
+        return lzma.LZMAFile(packed)
+    return packed
+
+
+class _Bounded:
+    """What tarfile reads a tar by: no header fills the memory, and nothing is skipped without end."""
+
+    def __init__(self, stream: IO[bytes], archive: Path, budget: Budget) -> None:
+        self._stream = stream
+        self._archive = archive
+        self._end = 2 * budget.max_bytes  # headers and padding besides
+
+    def read(self, size: int = -1) -> bytes:
+        if not 0 <= size <= _LARGEST_HEADER:
+            raise tarfile.HeaderError(f"a header of {size} bytes")
+        return self._stream.read(size)
+
+    def seek(self, place: int, whence: int = 0) -> int:
+        if whence == 0 and place > self._end:
+            raise tarfile.HeaderError(f"a place at {place} bytes")
+        return self._stream.seek(place, whence)
+
+    def tell(self) -> int:
+        return self._stream.tell()
 
 
 def _zip_members(archive: Path, budget: Budget) -> Iterator[tuple[str, Opener]]:
@@ -117,9 +177,10 @@ def _zip_members(archive: Path, budget: Budget) -> Iterator[tuple[str, Opener]]:
 
 
 def _extract(archive: Path, name: str, opener: Opener, folder: Path, budget: Budget) -> None:
-    target = folder / _safe(archive, name)
-    if target.exists():
-        raise _refused(archive, name, "is there twice")
+    inside = _safe(archive, name)
+    target = folder / inside
+    if not budget.take_name(folder, inside):
+        raise _refused(archive, name, "is there twice, as Windows sees names")
     source = opener()
     if source is None:
         raise _refused(archive, name, "has no content")
@@ -137,6 +198,8 @@ def _safe(archive: Path, name: str) -> PurePosixPath:
     path = PurePosixPath(name.replace("\\", "/"))
     if "\0" in name or path.is_absolute() or ".." in path.parts or ":" in name or not path.parts:
         raise _refused(archive, name, "would leave its folder")
+    if any(_NOT_ON_WINDOWS.fullmatch(part) for part in path.parts):
+        raise _refused(archive, name, "is no name on Windows")
     return path
 
 

@@ -18,7 +18,7 @@ from harness.host.ssh import SshShell
 
 _SIMULATOR, _REAL = KINDS
 _WIDTH = 140
-_TESTS_OWN = {"test", "touch"}  # commands that only these suites run
+_TESTS_OWN = {"sudo", "test", "touch"}  # commands that only these suites run
 _recorder = pytest.StashKey[Recorder]()
 
 

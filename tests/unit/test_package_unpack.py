@@ -1,13 +1,18 @@
 """Archives of builds: what may come out of them."""
 
+import contextlib
+import gzip
 import io
 import random
 import stat
 import tarfile
+import tracemalloc
 import zipfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from harness.errors import ConfigurationError
 from harness.package.unpack import Budget, unpack
@@ -141,3 +146,113 @@ def test_a_zip_whose_names_are_no_text_is_refused(tmp_path: Path) -> None:
     archive.write_bytes(archive.read_bytes().replace("ä".encode(), b"\xc3("))
     with pytest.raises(ConfigurationError, match=r"odd\.zip cannot be unpacked"):
         unpack(archive, tmp_path / "out", Budget())
+
+
+def one_of(tmp_path: Path, kind: str, *names: str) -> Path:
+    if kind == "tar":
+        return tar_with(tmp_path / "b.tar", *((tarfile.TarInfo(name), b"x") for name in names))
+    return zip_with(tmp_path / "b.zip", *((name, b"x") for name in names))
+
+
+@pytest.mark.parametrize("kind", ["tar", "zip"])
+@pytest.mark.parametrize(
+    "names", [("a.inf", "A.INF"), ("x/a.inf", "X/a.inf"), ("stra\u00dfe", "STRASSE"), ("a.inf", "./a.inf")]
+)
+def test_names_that_windows_takes_for_one_are_refused(
+    tmp_path: Path, kind: str, names: tuple[str, ...]
+) -> None:
+    with pytest.raises(ConfigurationError, match="is there twice"):
+        unpack(one_of(tmp_path, kind, *names), tmp_path / "out", Budget())
+
+
+def test_the_same_name_in_two_archives_is_no_collision(tmp_path: Path) -> None:
+    budget = Budget()
+    for folder in ("one", "two"):
+        unpack(one_of(tmp_path, "tar", "a.inf"), tmp_path / folder, budget)
+    assert (tmp_path / "two" / "a.inf").read_bytes() == b"x"
+
+
+@pytest.mark.parametrize("kind", ["tar", "zip"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "nul",
+        "x/CON",
+        "aux.inf",
+        "Com1.txt",
+        "lpt9",
+        "a.inf.",
+        "a.inf ",
+        "x /a.inf",
+        "a?.inf",
+        "a|b",
+        'a"b',
+        "a\tb",
+    ],
+)
+def test_names_that_mean_something_else_on_windows_are_refused(tmp_path: Path, kind: str, name: str) -> None:
+    with pytest.raises(ConfigurationError, match="is no name on Windows"):
+        unpack(one_of(tmp_path, kind, name), tmp_path / "out", Budget())
+
+
+@pytest.mark.parametrize(
+    "name", ["console.inf", "common.txt", "nulls", "auxiliary.inf", ".hidden", "a.b.c", "x y.inf"]
+)
+def test_names_that_only_look_like_it_are_unpacked(tmp_path: Path, name: str) -> None:
+    unpack(one_of(tmp_path, "tar", name), tmp_path / "out", Budget())
+    assert (tmp_path / "out" / name).read_bytes() == b"x"
+
+
+@pytest.mark.parametrize(
+    "kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK]
+)
+def test_a_header_that_would_fill_the_memory_is_refused_before_it_is_read(
+    tmp_path: Path, kind: bytes
+) -> None:
+    header = tarfile.TarInfo("x")
+    header.type = kind
+    header.size = 1 << 33
+    archive = tmp_path / "b.tar.gz"
+    with gzip.open(archive, "wb") as out:
+        out.write(header.tobuf(tarfile.GNU_FORMAT))
+        for _ in range(64):
+            out.write(bytes(1 << 20))
+    tracemalloc.start()
+    with pytest.raises(ConfigurationError, match="cannot be unpacked: a header of"):
+        unpack(archive, tmp_path / "out", Budget())
+    assert tracemalloc.get_traced_memory()[1] < 32 << 20
+    tracemalloc.stop()
+
+
+def test_a_member_to_be_skipped_without_end_is_refused(tmp_path: Path) -> None:
+    folder = tarfile.TarInfo("folder")
+    folder.type = tarfile.DIRTYPE
+    folder.size = 1 << 40  # tarfile goes over it, whatever a folder's size may mean
+    archive = tmp_path / "b.tar"
+    archive.write_bytes(folder.tobuf(tarfile.GNU_FORMAT) + bytes(4096))
+    unpack(archive, tmp_path / "out", Budget())
+    odd = tarfile.TarInfo("odd")
+    odd.size = 1 << 40
+    archive.write_bytes(odd.tobuf(tarfile.GNU_FORMAT) + bytes(4096))
+    with pytest.raises(ConfigurationError, match="cannot be unpacked"):
+        unpack(archive, tmp_path / "out", Budget())
+
+
+@pytest.mark.parametrize("packed", [b"\x1f\x8b\x08\x00", b"\xfd7zXZ\x00", b"\x1f\x8bnonsense", b"", b"P"])
+def test_what_only_begins_like_an_archive_is_named(tmp_path: Path, packed: bytes) -> None:
+    archive = tmp_path / "b.tar.gz"
+    archive.write_bytes(packed)
+    with pytest.raises(ConfigurationError, match="cannot be unpacked"):
+        unpack(archive, tmp_path / "out", Budget())
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@given(st.lists(st.text(min_size=1, max_size=12), max_size=4))
+def test_whatever_names_it_has_nothing_is_outside_of_the_folder(
+    tmp_path_factory: pytest.TempPathFactory, names: list[str]
+) -> None:
+    home = tmp_path_factory.mktemp("any")
+    for kind in ("tar", "zip"):
+        with contextlib.suppress(ConfigurationError, UnicodeEncodeError, ValueError):
+            unpack(one_of(home, kind, *names), home / "out" / kind, Budget())
+    assert {path.name for path in home.iterdir()} <= {"out", "b.tar", "b.zip"}
