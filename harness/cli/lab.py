@@ -70,6 +70,9 @@ def add_commands(commands: Any, lab_options: argparse.ArgumentParser) -> None:
         "rights", parents=[lab_options], help="print the sudo rules that a host's user needs"
     )
     allow.add_argument("host")
+    allow.add_argument(
+        "--domain", metavar="NAME", action="append", default=[], help="one that is to be adopted, too"
+    )
     allow.set_defaults(command=_rights)
     reserve.add_commands(lab, lab_options)
     evidence.add_commands(lab, lab_options)
@@ -170,7 +173,11 @@ def _rights(arguments: argparse.Namespace) -> int:
     with open_host(spec) as host:
         found = host.shell.check(find_script(*programs()), repeatable=True)
     places = dict(line.split(None, 1) for line in found.splitlines())
-    print(sudoers(spec.user, places, spec.storage), end="")
+    try:
+        rules = sudoers(spec.user, places, spec.storage, arguments.domain)
+    except ValueError as error:
+        raise ConfigurationError(f"host {spec.name}: {error}", mend="choose another name") from error
+    print(rules, end="")
     sys.stderr.write(f"""\
 # On {spec.name}, as root, with the above in /etc/sudoers.d/pvhck:
 #   visudo -cf /etc/sudoers.d/pvhck && chmod 440 /etc/sudoers.d/pvhck

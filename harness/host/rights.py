@@ -53,12 +53,13 @@ class Right:
             return False
         return all(_fits(pattern, word, storage) for pattern, word in zip(wanted, given, strict=False))
 
-    def rules(self, path: str, storage: str) -> Iterator[str]:
+    def rules(self, path: str, storage: str, domain: str = _OURS) -> Iterator[str]:
         """As sudoers has it, for a program that lies at a path; what is taken back begins with ``!``.
 
         A ``*`` of sudoers is for blanks and slashes, too: what it would let in besides is taken back.
         """
-        words = [_WILD.get(word, word.replace(_STORAGE, storage)) for word in self.words[1:] if word != _REST]
+        wild = _WILD | {_OURS: domain}
+        words = [wild.get(word, word.replace(_STORAGE, storage)) for word in self.words[1:] if word != _REST]
         words = [word if word in _WILD.values() else _quoted(word) for word in words]
         command = " ".join([_quoted(path), *words])
         if self.words[-1] == _REST:
@@ -150,7 +151,10 @@ RIGHTS: tuple[Right, ...] = (
         ("ip route", "evidence"),
         ("ip link delete ?", "network devices of domains that are gone"),
         ("brctl show", "evidence"),
-        ("lvs", "evidence"),
+        ("lvs ...", "volumes of guests, and their room; evidence"),
+        ("lvcreate -y --snapshot ...", "a clone as a snapshot of a volume"),
+        ("lvremove -f ?", "taking such a clone away"),
+        ("qemu-img info --output=json /dev/*", "format of an image on a volume"),
         ("lspci -v", "evidence"),
         ("journalctl -n 2000 --no-pager", "evidence"),
         ("xenctx -C #", "registers of a hanging guest, as evidence"),
@@ -176,6 +180,7 @@ RIGHTS: tuple[Right, ...] = (
         ("du -m ?", "size of a layer"),
         ("mv ? ?", "a guest's disk becomes a layer"),
         ("cp --sparse=always ? ?", "a clone as a full copy"),
+        ("cp --reflink=always ? ?", "a clone that shares its blocks"),
         ("truncate -s ? ?", "an empty disk"),
         ("dd ...", "filling a disk before reading is measured"),
         ("head -c # ?", "whether an image is qcow2"),
@@ -226,15 +231,23 @@ def find_script(*tools: str) -> tuple[str, ...]:
     return ("sh", "-c", _FIND, "sh", *tools)
 
 
-def sudoers(user: str, places: Mapping[str, str], storage: str) -> str:
-    """A file for ``/etc/sudoers.d``. ``places`` are programs by name, each with its path on the host."""
-    if not _USER.fullmatch(user):
-        raise ValueError(f"{user!r} is no name that sudoers takes as it is")
+def sudoers(user: str, places: Mapping[str, str], storage: str, domains: Sequence[str] = ()) -> str:
+    """A file for ``/etc/sudoers.d``. ``places`` are programs by name, each with its path on the host.
+
+    ``domains`` are names besides our own that the user may change, too.
+
+    Raises:
+        ValueError: a name is more to sudoers than a name.
+    """
+    for name in (user, *domains):
+        if not _USER.fullmatch(name):
+            raise ValueError(f"{name!r} is no name that sudoers takes as it is")
     rules = [
         rule
         for right in RIGHTS
         if right.root and right.program in places
-        for rule in right.rules(places[right.program], storage)
+        for domain in ((_OURS, *domains) if _OURS in right.words else (_OURS,))
+        for rule in right.rules(places[right.program], storage, domain)
     ]
     # what is taken back comes last: of all that fit, the last one counts
     rules.sort(key=lambda rule: rule.startswith("!"))

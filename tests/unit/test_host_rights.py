@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import fnmatch
+import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +29,8 @@ def commands_in_code() -> Iterator[tuple[str, list[str | None]]]:
                 is_run = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
                 if is_run and node.func.attr in RUNS and node.args and isinstance(node.args[0], ast.List):
                     words = node.args[0].elts
+                    if any(isinstance(word, ast.Starred) for word in words):
+                        continue  # the contract suites look at what these come to
                     if words and isinstance(words[0], ast.Constant):
                         yield f"{path.name}:{node.lineno}", [_word(word) for word in words]
 
@@ -74,7 +77,7 @@ def test_nothing_is_in_the_table_that_the_code_never_says() -> None:
         for right in RIGHTS
         for word in right.words
         if word not in {"...", "?", "#", "pvhck-*"} and "/*" not in word and word not in known
-        if word not in {"xenctx", "xen-lsevtchn", "lsevtchn", "0"}  # found by a pattern
+        if word not in {"xenctx", "xen-lsevtchn", "lsevtchn"}  # found by a pattern
     ]
     assert unused == []
 
@@ -110,7 +113,7 @@ def allowed(line: str) -> bool:
     answer = False
     program, _, arguments = f"/usr/sbin/{line}".partition(" ")
     for rule in (rule.strip() for rule in rules):
-        path, _, pattern = rule.removeprefix("!").partition(" ")
+        path, _, pattern = re.sub(r"\\(.)", r"\1", rule.removeprefix("!")).partition(" ")
         fits = pattern == '""' if not arguments else fnmatch.fnmatchcase(arguments, pattern)
         if path == program and fits:
             answer = not rule.startswith("!")
@@ -173,6 +176,16 @@ def test_a_user_whose_name_would_be_more_than_a_name_gets_no_rules(user: str) ->
 def test_signs_that_sudoers_gives_a_meaning_are_escaped_in_paths(odd: str) -> None:
     text = sudoers("tester", {"cat": "/bin/cat"}, odd)
     assert f"/bin/cat {odd.translate({ord(sign): chr(92) + sign for sign in ',:=' + chr(92)})}/runs/*" in text
+
+
+def test_a_domain_to_be_adopted_is_let_through_when_it_is_named_and_no_other() -> None:
+    text = sudoers("tester", {"xl": "/usr/sbin/xl"}, STORAGE, ["win7-a"])
+    assert "/usr/sbin/xl destroy win7-a," in text
+    assert "/usr/sbin/xl destroy pvhck-*," in text
+    assert "destroy *" not in text
+    assert text.count("/usr/sbin/xl info,") == 1
+    with pytest.raises(ValueError, match="no name"):
+        sudoers("tester", {"xl": "/usr/sbin/xl"}, STORAGE, ["*"])
 
 
 def test_programs_are_looked_for_where_sudo_looks() -> None:
