@@ -96,7 +96,7 @@ def fetch_dumps(guest: Guest, folder: Path, wanted: WantedDumps, deadline: Deadl
                 fetching.whole(listed, "memory.dmp")
     except (ChannelError, WaitTimedOut) as error:
         notes.add(f"dumps: {type(error).__name__}: {error}")
-    return _told(folder, fetching.brought)
+    return _told(folder, fetching.brought, notes)
 
 
 def _settled(guest: Guest, courier: Courier, wanted: WantedDumps, deadline: Deadline) -> Sequence[DumpFile]:
@@ -180,12 +180,11 @@ def _of_memory(dump: DumpFile) -> bool:
     return ntpath.basename(dump.path).lower() == "memory.dmp"
 
 
-def _told(folder: Path, brought: Sequence[_Brought]) -> Fetched:
+def _told(folder: Path, brought: Sequence[_Brought], notes: Notes) -> Fetched:
     if not brought:
         return Fetched()
-    (folder / CRASH_TEXT).write_text(
-        "\n".join(_description(one) for one in brought), encoding="utf-8", errors="backslashreplace"
-    )
+    text = notes.clean("\n".join(_description(one) for one in brought))
+    (folder / CRASH_TEXT).write_text(text, encoding="utf-8", errors="backslashreplace")
     crashes = [one.dump.crash for one in brought if isinstance(one.dump, Dump)]
     # the newest minidump comes first, and names the module
     return Fetched((*(one.file for one in brought), CRASH_TEXT), crashes[0] if crashes else None)

@@ -21,6 +21,10 @@ class Notes:
         self._redact = redact
         self.files: tuple[str, ...] = ()
 
+    def clean(self, text: str) -> str:
+        """A text without secrets, as it may stand in another file of the folder."""
+        return self._redact(text)
+
     def add(self, text: str) -> None:
         """Write a line at once: we may be killed."""
         try:

@@ -12,6 +12,7 @@ from harness.evidence.picture import ppm_to_png
 from harness.host.host import Host
 from harness.host.toolstack.protocol import DomainInfo
 from harness.image.stages import FIRMWARE_S, STAGES, Heard, Said, Stage, parse_stages
+from harness.lab import without_found_secrets
 
 __all__ = ["Console", "Follower", "SetupFailed", "keep_screen"]
 
@@ -123,7 +124,7 @@ class Follower:
     def _keep_evidence(self) -> str:
         self.folder.mkdir(parents=True, exist_ok=True)
         log = self.folder / "console.txt"
-        log.write_text(self.console.text, encoding="utf-8")
+        log.write_text(without_found_secrets(self.console.text), encoding="utf-8")
         return f"{keep_screen(self.host, self.domain, self.folder)}, its console: {log}"
 
 

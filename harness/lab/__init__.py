@@ -7,8 +7,8 @@ from harness.lab.findings import Finding, LabFileError, ProfileError
 from harness.lab.load import load_lab
 from harness.lab.profile import Profile
 from harness.lab.profile_load import load_profile, profile_names
-from harness.lab.redactor import Redactor
-from harness.lab.secrets import Secret, found_secrets, resolve_secret
+from harness.lab.redactor import Redactor, without_found_secrets
+from harness.lab.secrets import Secret, resolve_secret
 from harness.lab.spec import (
     AddressSource,
     CertificatePolicy,
@@ -46,10 +46,10 @@ __all__ = [
     "Tool",
     "ToolName",
     "WinRmTransport",
-    "found_secrets",
     "lab_warnings",
     "load_lab",
     "load_profile",
     "profile_names",
     "resolve_secret",
+    "without_found_secrets",
 ]

@@ -21,9 +21,9 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from harness.lab.secrets import MASK, Secret
+from harness.lab.secrets import MASK, Secret, found_secrets
 
-__all__ = ["Redactor"]
+__all__ = ["Redactor", "without_found_secrets"]
 
 # What gives away a login without being a secret of hosts.ini: tokens of the transfer server (harness/guest/
 # transfer.py), the value of HTTP's login headers, an NTLM message in Base64 ("NTLMSSP", zero).
@@ -54,6 +54,14 @@ class Redactor:
         secrets = self._secrets
         masked = _masked(text, _found(text, secrets)) if secrets else text
         return _ALWAYS.sub(lambda match: f"{match['token'] or match['header'] or ''}{MASK}", masked)
+
+
+def without_found_secrets(text: str) -> str:
+    """The text without any secret that this process has fetched so far."""
+    redactor = Redactor()
+    for secret in found_secrets():
+        redactor.add(secret)
+    return redactor.clean(text)
 
 
 def _masked(text: str, spans: Iterable[tuple[int, int]]) -> str:

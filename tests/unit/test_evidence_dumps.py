@@ -102,6 +102,32 @@ def test_what_was_found_is_told_with_place_size_and_hash(tmp_path: Path) -> None
     assert "8192 bytes, the first of 32768: `--full-dumps` brings it whole" in there.told
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        r"C:\Windows\Minidump\..\..\..\etc\cron.d\x.dmp",
+        "../../../../tmp/x.dmp",
+        "/etc/passwd",
+        "a\nb\x00.dmp",
+        "",
+    ],
+)
+def test_a_dump_s_name_in_the_guest_decides_nothing_here(tmp_path: Path, path: str) -> None:
+    place = Place(tmp_path, answers({path: a_minidump()}))
+    found = place.fetch()
+    own = {"minidump-1.dmp", "memory-header.dmp", "memory.dmp", "crash.txt", "notes.txt"}
+    assert set(found.files) <= own
+    assert {one.relative_to(tmp_path).as_posix() for one in tmp_path.rglob("*") if one.is_file()} <= {
+        f"evidence/{name}" for name in own
+    }
+
+
+def test_what_a_dump_says_is_told_without_secrets(tmp_path: Path) -> None:
+    place = Place(tmp_path, answers({r"C:\geheim\a.dmp": a_minidump()}))
+    place.fetch()
+    assert r"C:\***\a.dmp" in place.told
+
+
 def test_memory_comes_whole_when_it_is_asked_for(tmp_path: Path) -> None:
     there = Place(tmp_path, answers(FILES))
 
