@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import base64
 import bisect
+import codecs
 import functools
 import html
 import re
@@ -163,6 +164,17 @@ _UNITS = re.compile(r"[ux]([0-9a-fA-F]{4})")
 _LETTERS = {"n": "\n", "r": "\r", "t": "\t"}
 
 
+_AS_LATIN = "pvhck-as-latin-1"
+
+
+def _as_latin(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeDecodeError)
+    return error.object[error.start : error.end].decode("latin-1"), error.end
+
+
+codecs.register_error(_AS_LATIN, _as_latin)
+
+
 def _meaning(match: re.Match[str]) -> str:
     """What an escape stands for; of many backslashes some are the text's own."""
     own = "\\" if match[0].startswith("\\\\\\") else ""
@@ -173,10 +185,7 @@ def _unescaped(match: re.Match[str]) -> str:
     if written := match["bytes"]:
         found = _NUMBERS.findall(written)
         data = bytes(int(octal, 8) if octal else int(url or c, 16) for url, c, octal in found)
-        try:
-            return data.decode("utf-8")
-        except UnicodeDecodeError:
-            return data.decode("latin-1")
+        return data.decode("utf-8", _AS_LATIN)
     if units := match["units"]:
         data = b"".join(bytes.fromhex(unit) for unit in _UNITS.findall(units))
         return data.decode("utf-16-be", "replace")
@@ -238,6 +247,11 @@ def _looks(secret: str) -> Iterator[str]:
     """The secret, and what it looks like where somebody took its bytes for those of another code page."""
     # é is one character or two (e and an accent), as a keyboard or a Mac writes it
     yield from (secret, unicodedata.normalize("NFC", secret), unicodedata.normalize("NFD", secret))
+    # what it has itself that looks like an escape goes with the layer that is taken off: %41 in a password
+    text = secret
+    for _ in range(_READINGS):
+        text = _rewritten(text, _LAYER, _meaning).text
+        yield text
     for written, read in _MISREAD:
         yield secret.encode(written, "replace").decode(read, "replace")
 

@@ -49,6 +49,24 @@ def test_of_a_secret_with_an_odd_character_at_either_end_no_letter_stays(first: 
     assert not [name for name, text in cleaned.items() if "***" not in text or set("QKZJ") & set(text)]
 
 
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "AAA%41bbb",
+        "AAA&amp;ö",
+        r"AAA\u0041b'",
+        r"AAA\nbbb ",
+        "AAA_x0041_b&",
+        "AAA%2541ö",
+        "%41%42%43%44",
+        "AAA&#65;ö",
+    ],
+)
+def test_a_secret_that_looks_like_an_escape_itself_is_taken_out(secret: str) -> None:
+    cleaned = {name: redactor(secret).clean(f"<x {write(secret)} y>") for name, write in WRITERS.items()}
+    assert not [name for name, text in cleaned.items() if "***" not in text or secret in text]
+
+
 @pytest.mark.parametrize("width", [4, 76, 0])
 @settings(deadline=None, max_examples=30)
 @given(st.binary(max_size=7), st.text(min_size=6, max_size=20), st.binary(max_size=7))
