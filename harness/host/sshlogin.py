@@ -66,17 +66,17 @@ def open_client(login: Login) -> paramiko.SSHClient:
     """Connect and log in.
 
     Raises:
-        ConfigurationError: the key file is missing or cannot be read.
+        ConfigurationError: the key file or the one of host keys is missing or cannot be read.
         HostUnreachable: no connection.
         HostKeyProblem: the host's key is unknown or another one.
         HostAuthFailed: key and password are refused.
     """
     spec = login.spec
+    known = known_hosts_file(spec)
+    recorded = _recorded(spec)
     client = _Client(_hop(login) if spec.jump else None)
     client.set_missing_host_key_policy(paramiko.RejectPolicy())
-    known = known_hosts_file(spec)
-    if known.exists():
-        client.load_host_keys(str(known))
+    client.get_host_keys().update(recorded)
     try:
         client.connect(
             spec.address,
@@ -157,10 +157,14 @@ def _shown_key(spec: HostSpec, sock: paramiko.Channel | None) -> paramiko.PKey:
 
 
 def trust(spec: HostSpec, key: paramiko.PKey) -> Path:
-    """Record a host's key in its known_hosts file, in place of any other; gives the file."""
+    """Record a host's key in its known_hosts file, in place of any other; gives the file.
+
+    Raises:
+        ConfigurationError: the file cannot be read.
+    """
     path = known_hosts_file(spec)
     path.parent.mkdir(parents=True, exist_ok=True)
-    keys = paramiko.HostKeys(str(path)) if path.exists() else paramiko.HostKeys()
+    keys = _recorded(spec)
     name = _known_name(spec)
     if name in keys:
         del keys[name]
@@ -171,8 +175,24 @@ def trust(spec: HostSpec, key: paramiko.PKey) -> Path:
 
 def known_key(spec: HostSpec, key: paramiko.PKey) -> bool:
     """Whether this very key is recorded for the host."""
+    return _recorded(spec).check(_known_name(spec), key)
+
+
+def _recorded(spec: HostSpec) -> paramiko.HostKeys:
+    """What the known_hosts file has; paramiko knows no markers (``@revoked``) and takes one for a name."""
     path = known_hosts_file(spec)
-    return path.exists() and paramiko.HostKeys(str(path)).check(_known_name(spec), key)
+    keys = paramiko.HostKeys()
+    try:
+        if path.exists():
+            if any(line.startswith("@") for line in path.read_text(encoding="utf-8").splitlines()):
+                raise ValueError("it has lines that begin with @")  # noqa: TRY301  # one mend for both
+            keys.load(str(path))
+    except (paramiko.hostkeys.InvalidHostKey, OSError, ValueError) as error:
+        raise ConfigurationError(
+            f"host {spec.name}: the host keys in {path} cannot be read: {error}",
+            mend="name a file of its own by known_hosts, and record the key: pvhck lab trust",
+        ) from error
+    return keys
 
 
 def fingerprint(key: paramiko.PKey) -> str:

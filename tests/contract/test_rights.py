@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.deadline import Deadline
+from harness.deadline import Deadline, Done, NotYet, wait_until
 from harness.doctor import State, check_host
 from harness.evidence import Scene, collect
 from harness.host.area import RunArea, leftovers, sweep
@@ -77,6 +77,12 @@ def still(area: RunArea, host: Host, number: int) -> DomainSpec:
     return DomainSpec(name, 32, 1, disks=(DiskSpec(disk, "hda"),), nics=(), console_log=console)
 
 
+def watching(host: Host, path: str) -> str:
+    """Which processes watch a path."""
+    listed = host.shell.run(["ps", "-e", "-o", "args="], repeatable=True).stdout.splitlines()
+    return "\n".join(line for line in listed if f"xenstore-watch {path}" in line)
+
+
 def test_doctor_is_content(tester):
     found = {check.name: check for check in check_host(tester)}
     assert found["root"].state is State.OK, found["root"].found
@@ -124,7 +130,8 @@ def test_a_lease_is_taken_seen_and_given_back(tester, tmp_path):
 def test_a_clone_is_made_kept_apart_and_swept_when_its_run_is_dead(tester, contract_lab):
     image = str(contract_lab.bare_template.image_on(tester.spec))
     with RunArea(tester.shell, "rights-dead") as area:
-        disk = choose_strategy(tester).clone(image, area.path("pvhck-rights-dead-1.img"))
+        target = area.path("pvhck-rights-dead-1.img")
+        disk = choose_strategy(tester, image, target).clone(image, target)
         assert disk.image_format == "qcow2"
         assert [str(item) for item in leftovers(tester.shell, tester.toolstack, "rights-dead")] == [
             f"file {disk.path}"
@@ -143,8 +150,11 @@ def test_xenstore_is_read_written_and_watched(tester):
     with tester.xenstore.watch(path) as watch:
         tester.xenstore.write(path, "2")
         assert watch.wait(Deadline.after(20)) == path
-    watching = tester.shell.run(["ps", "-e", "-o", "args="]).stdout
-    assert f"xenstore-watch {path}" not in watching, "the watch outlived its reader"
+    wait_until(
+        lambda: NotYet(found) if (found := watching(tester, path)) else Done(None),
+        subject="the watch ends with its reader",
+        deadline=Deadline.after(60),
+    )
     tester.xenstore.remove(path)
     assert tester.xenstore.find(path) is None
 

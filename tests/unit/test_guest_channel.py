@@ -34,6 +34,7 @@ from harness.winrmd import (
     Fault,
     FaultKind,
     Reply,
+    ServerCertificate,
     TableRunner,
     WinRmSettings,
     is_agent_process,
@@ -443,6 +444,22 @@ def test_another_certificate_than_the_pinned_one_ends_it(guest, transport):
         with pytest.raises(GuestAuthFailed, match="another certificate"):
             identify(other)
         assert server.counters.messages == 0, "nothing was said to a stranger"
+
+
+@pytest.mark.parametrize("transport", [WinRmTransport.HTTPS_NTLM, WinRmTransport.HTTPS_BASIC])
+def test_another_certificate_in_the_middle_is_refused_before_anything_is_said(guest, transport):
+    """Whoever answers there now, after a reboot or on the way: it is not whom we pinned."""
+    stranger = ServerCertificate.make("STRANGER")
+    with endpoint_of(guest, transport) as (server, right):
+        channel = WinRmChannel(right)
+        ask(channel, "boot_id")
+        server.stop()
+        with endpoint_of(guest, transport, port=right.port, certificate=stranger) as (other, _):
+            with pytest.raises(GuestAuthFailed, match="another certificate") as caught:
+                ask(channel, "boot_id")
+            assert right.fingerprint in caught.value.found
+            assert other.counters.messages == 0
+            channel.close()
 
 
 def test_the_certificate_that_a_port_shows_can_be_pinned(guest):

@@ -83,15 +83,17 @@ def endpoint_of(
     *,
     settings: WinRmSettings | None = None,
     runner: object = None,
+    port: int = 0,
+    certificate: ServerCertificate = CERTIFICATE,
 ) -> Iterator[tuple[WinRmServer, Endpoint]]:
     """An endpoint and how it is reached. Its switches are ``server.faults``."""
     faults = FaultSwitches()
     server = WinRmServer(
         ADDRESS,
-        0,
+        port,
         credentials=Credentials(USER, PASSWORD),
         runner=runner or AgentRunner(guest, shell_version="5.1.17763.316", faults=faults),
-        certificate=CERTIFICATE if transport.value.startswith("https") else None,
+        certificate=certificate if transport.value.startswith("https") else None,
         settings=settings,
         faults=faults,
     )

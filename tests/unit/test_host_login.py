@@ -129,6 +129,56 @@ def test_a_changed_host_key_shows_both_fingerprints(server, tmp_path):
     assert fingerprint(HOST_KEY) in str(caught.value)
 
 
+def test_a_host_whose_key_is_another_gets_no_password(server, tmp_path):
+    spec = spec_for(server, tmp_path)
+    trust(spec, paramiko.ECDSAKey.generate())
+    with pytest.raises(HostKeyProblem):
+        whoami(spec)
+    assert server.machine.logins == []
+
+
+def test_a_key_that_changes_in_the_middle_of_a_run_ends_it_before_anybody_logs_in(server, tmp_path):
+    shell = SshShell(spec_for(server, tmp_path), credentials())
+    assert shell.check(["echo", "in"]) == "in\n"
+    server.machine.logins.clear()
+    server.machine.host_key = paramiko.ECDSAKey.generate()
+    server.drop()
+    # asked again, as what only looks is: the second connection is to a stranger
+    with pytest.raises(HostKeyProblem, match="has changed"):
+        shell.check(["echo", "in"], repeatable=True)
+    with pytest.raises(HostKeyProblem, match="has changed"):
+        shell.put(b"x", str(server.machine.root / "file"))
+    with pytest.raises(HostKeyProblem, match="has changed"), shell.hold(["cat"]):
+        pytest.fail("a stranger holds it")
+    shell.close()
+    assert server.machine.logins == []
+    assert len(server.machine.commands) == 1
+
+
+def test_another_port_s_key_is_no_key_of_this_one(server, tmp_path):
+    spec = spec_for(server, tmp_path)
+    known = known_hosts_file(spec)
+    known.write_text(known.read_text().replace(f":{server.port} ", ":22022 "))
+    with pytest.raises(HostKeyProblem, match="is not in"):
+        whoami(spec)
+    assert server.machine.logins == []
+
+
+@pytest.mark.parametrize(
+    "line", ["@revoked {}", "@cert-authority {}", "[x]:1 ssh-ed25519 AAA\n{}", "\xff\xfe{}"]
+)
+def test_a_file_of_host_keys_that_cannot_be_read_is_the_person_s_to_mend(server, tmp_path, line):
+    """paramiko takes OpenSSH's markers for names: what would be revoked must not be believed."""
+    spec = spec_for(server, tmp_path)
+    known = known_hosts_file(spec)
+    known.write_bytes(line.format(known.read_text()).encode("latin-1"))
+    with pytest.raises(ConfigurationError, match=str(known)):
+        whoami(spec)
+    with pytest.raises(ConfigurationError, match=str(known)):
+        trust(spec, HOST_KEY)
+    assert server.machine.logins == []
+
+
 def test_trust_records_what_the_host_shows_in_place_of_the_old(server, tmp_path):
     spec = spec_for(server, tmp_path)
     trust(spec, paramiko.ECDSAKey.generate())
@@ -215,6 +265,29 @@ def test_a_jump_host_s_own_key_is_checked(server, hop, tmp_path):
     spec = spec_for(server, tmp_path, jump=f"root@127.0.0.1:{hop.port}")
     with pytest.raises(HostKeyProblem, match="jump"):
         whoami(spec)
+
+
+def test_a_jump_host_that_is_a_stranger_gets_no_password_and_is_not_gone_through(server, hop, tmp_path):
+    hop.machine.host_key = paramiko.ECDSAKey.generate()
+    spec = spec_for(server, tmp_path, jump=f"root@127.0.0.1:{hop.port}")
+    trust(spec_for(hop, tmp_path), HOST_KEY)
+    with pytest.raises(HostKeyProblem, match="jump"):
+        whoami(spec)
+    assert hop.machine.logins == []
+    assert server.transports == []
+
+
+def test_a_host_behind_a_jump_host_shows_its_own_key(server, hop, tmp_path):
+    """The way through a jump host says nothing of who is at its end."""
+    spec = spec_for(server, tmp_path, jump=f"root@127.0.0.1:{hop.port}")
+    trust(spec_for(hop, tmp_path), HOST_KEY)
+    server.machine.host_key = paramiko.ECDSAKey.generate()
+    with pytest.raises(HostKeyProblem, match="has changed"):
+        whoami(spec)
+    assert server.machine.logins == []
+    for transport in hop.transports:
+        transport.join(10)
+        assert not transport.is_active(), "the way to a stranger is closed"
 
 
 def test_without_a_way_to_secrets_the_jump_host_s_password_is_asked_for(server, tmp_path):

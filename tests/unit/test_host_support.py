@@ -34,6 +34,7 @@ class Machine:
     host_key: paramiko.PKey = HOST_KEY
     client_key: paramiko.PKey | None = None
     commands: list[str] = field(default_factory=list)
+    logins: list[str] = field(default_factory=list)  # how somebody tried to log in
     threads: list[threading.Thread] = field(default_factory=list)
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
     sftp: bool = True
@@ -111,9 +112,11 @@ class _Session(paramiko.ServerInterface):
         self._transport = transport
 
     def check_auth_password(self, username, password):
+        self._machine.logins.append("password")
         return self._allow(username == USER and password == PASSWORD)
 
     def check_auth_publickey(self, username, key):
+        self._machine.logins.append("key")
         return self._allow(username == USER and key == self._machine.client_key)
 
     def get_allowed_auths(self, username):
