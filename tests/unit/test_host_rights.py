@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import harness
-from harness.host.rights import RIGHTS, Right, find_script, needs_root, programs, right_of, sudoers
+from harness.host.rights import RIGHTS, Right, find_script, needs_root, programs, renew, right_of, sudoers
 
 STORAGE = "/srv/pv"
 HARNESS = Path(harness.__file__).parent
@@ -186,6 +186,12 @@ def test_a_domain_to_be_adopted_is_let_through_when_it_is_named_and_no_other() -
     assert text.count("/usr/sbin/xl info,") == 1
     with pytest.raises(ValueError, match="no name"):
         sudoers("tester", {"xl": "/usr/sbin/xl"}, STORAGE, ["*"])
+
+
+def test_the_tables_of_the_page_are_those_of_the_code() -> None:
+    page = (HARNESS.parent / "docs" / "security.md").read_text(encoding="utf-8")
+    assert page.count("<!-- rights:") == 2
+    assert renew(page) == page, "run: python -m harness.host.rights docs/security.md"
 
 
 def test_programs_are_looked_for_where_sudo_looks() -> None:
