@@ -50,6 +50,7 @@ class Budget:
         self._bytes = self._max_bytes = max_bytes
         self._files = self._max_files = max_files
         self._names: set[tuple[Path, str]] = set()
+        self._folders: set[tuple[Path, str]] = set()
 
     def take_file(self, archive: Path) -> None:
         """Count a file."""
@@ -59,12 +60,16 @@ class Budget:
                 f"{archive} holds more than {self._max_files} files: this is no driver build"
             )
 
-    def take_name(self, folder: Path, name: PurePosixPath) -> bool:
-        """Whether a name is the first of its kind in a folder: Windows sees no case."""
-        key = (folder, str(name).casefold())
-        first = key not in self._names
-        self._names.add(key)
-        return first
+    def take_name(self, folder: Path, name: PurePosixPath) -> str:
+        """Note a file's name in a folder. Why it cannot be there, as Windows sees names; empty if it can."""
+        own, *above = ((folder, str(part).casefold()) for part in (name, *name.parents[:-1]))
+        if own in self._names:
+            return "is there twice, as Windows sees names"
+        if own in self._folders or self._names.intersection(above):
+            return "is both a file and a folder"
+        self._names.add(own)
+        self._folders.update(above)
+        return ""
 
     @property
     def max_bytes(self) -> int:
@@ -179,15 +184,12 @@ def _zip_members(archive: Path, budget: Budget) -> Iterator[tuple[str, Opener]]:
 def _extract(archive: Path, name: str, opener: Opener, folder: Path, budget: Budget) -> None:
     inside = _safe(archive, name)
     target = folder / inside
-    if not budget.take_name(folder, inside):
-        raise _refused(archive, name, "is there twice, as Windows sees names")
+    if why := budget.take_name(folder, inside):
+        raise _refused(archive, name, why)
     source = opener()
     if source is None:
         raise _refused(archive, name, "has no content")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError) as error:
-        raise _refused(archive, name, "is both a file and a folder") from error
+    target.parent.mkdir(parents=True, exist_ok=True)
     with source, target.open("wb") as out:
         while block := source.read(_BLOCK):
             budget.take_bytes(archive, len(block))

@@ -15,6 +15,8 @@ import pytest
 from harness.deadline import Deadline, Done, NotYet, wait_until
 from harness.doctor import State, check_host
 from harness.evidence import Scene, collect
+from harness.guest.deliver import deliver
+from harness.guest.provision import add_disk, make_guest, remove_disk, remove_guest
 from harness.host.area import RunArea, leftovers, sweep
 from harness.host.clone import choose_strategy
 from harness.host.domain import DiskSpec, DomainSpec
@@ -29,7 +31,7 @@ pytestmark = pytest.mark.one_row
 USER = "pvhck-tester"
 HOME = f"/home/{USER}"
 RULES = "/etc/sudoers.d/pvhck-test"
-OF_NOBODY = "pvhck-nobody-1"
+_BOOT_S = 300
 
 
 def as_root(host: Host, script: str) -> str:
@@ -183,3 +185,27 @@ def test_evidence_of_the_host_is_the_same_that_root_gets(tester, contract_lab, t
     for name in mine:
         text = (Path(tmp_path) / "mine" / name).read_bytes()
         assert b"ermission denied" not in text or name == "state-cores.txt", name
+
+
+@pytest.mark.slow
+def test_a_guest_is_booted_asked_given_a_file_and_taken_away(tester, area, contract_lab, tmp_path):
+    template = contract_lab.bare_template
+    guest = make_guest(tester, area, template, 2, contract_lab.login(template), report=lambda _: None)
+    try:
+        guest.start()
+        guest.wait_ready(guest.deadline(_BOOT_S))
+        assert guest.operations.boot_id().boot_id
+        deliver(guest, _some_file(tmp_path), contract_lab.scratch("rights.bin"))
+        found = collect(Scene(tester, guest), tmp_path / "evidence", redact=str)
+        assert {"screen.png", "console.txt", "xl.txt", "xenstore.txt"} <= set(found)
+        disk = add_disk(guest, area, "xvdg", 16)
+        remove_disk(guest, disk)
+    finally:
+        remove_guest(guest, area)
+    assert leftovers(tester.shell, tester.toolstack, area.run_id) == ()
+
+
+def _some_file(folder: Path) -> Path:
+    path = folder / "rights.bin"
+    path.write_bytes(bytes(range(256)) * 40)
+    return path

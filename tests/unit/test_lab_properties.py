@@ -12,13 +12,12 @@ from hostile_texts import any_text, damaged, one_line
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.lab import LabFileError, ProfileError
+from harness.lab import LabFileError, ProfileError, Redactor, Secret
 from harness.lab.ini import read_ini
 from harness.lab.keys import HOST_KEYS, TEMPLATE_KEYS
 from harness.lab.load import load_lab, parse_lab
 from harness.lab.profile_load import load_profile, parse_profile
 from harness.lab.readers import Unfit
-from harness.lab.secrets import Redactor, Secret
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = (ROOT / "hosts.ini").read_text(encoding="utf-8")

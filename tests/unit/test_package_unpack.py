@@ -165,6 +165,17 @@ def test_names_that_windows_takes_for_one_are_refused(
         unpack(one_of(tmp_path, kind, *names), tmp_path / "out", Budget())
 
 
+@pytest.mark.parametrize("kind", ["tar", "zip"])
+@pytest.mark.parametrize(
+    "names", [("a", "a/b"), ("a/b", "a"), ("A/b", "a"), ("a", "A/b/c"), ("x/a/b", "x/A")]
+)
+def test_a_name_that_is_a_file_and_a_folder_is_refused(
+    tmp_path: Path, kind: str, names: tuple[str, ...]
+) -> None:
+    with pytest.raises(ConfigurationError, match="is both a file and a folder"):
+        unpack(one_of(tmp_path, kind, *names), tmp_path / "out", Budget())
+
+
 def test_the_same_name_in_two_archives_is_no_collision(tmp_path: Path) -> None:
     budget = Budget()
     for folder in ("one", "two"):
