@@ -29,6 +29,8 @@ from harness.host.sshlogin import Credentials
 from harness.lab import AddressSource, GuestTemplate, HostKind, HostSpec, Lab, WinRmTransport
 from harness.model import Arch, GuestKind
 from harness.simlab import SimLab
+from harness.simlab.guest.windows import WindowsGuest
+from harness.simlab.machine import StopReason
 
 TEMPLATE = GuestTemplate(
     "win10",
@@ -201,8 +203,27 @@ def test_a_guest_that_ignores_requests_is_at_fault_itself(tmp_path: Path):
 
 def test_a_guest_whose_domain_vanished_has_crashed(scene: Scene):
     guest = scene.booted()
-    scene.host.toolstack.destroy(guest.name)
+    (domain,) = scene.sim.host("sim").hypervisor.domains()
+    assert domain.machine is not None
+    domain.machine.stop(StopReason.POWEROFF)
+    guest.wait_off(guest.deadline(30))
     with pytest.raises(GuestCrashed, match="gone from its host"):
+        guest.operations.boot_id()
+
+
+def test_a_guest_whose_domain_somebody_destroyed_is_not_at_fault(scene: Scene):
+    guest = scene.booted()
+    scene.host.toolstack.destroy(guest.name)
+    with pytest.raises(InfrastructureError, match="somebody destroyed"):
+        guest.operations.boot_id()
+
+
+def test_a_guest_whose_domain_somebody_paused_is_not_at_fault(scene: Scene, monkeypatch: pytest.MonkeyPatch):
+    for limit in ("_RECEIVE_S", "_SLACK_S"):
+        monkeypatch.setattr(f"harness.guest.channel.{limit}", 1)
+    guest = scene.booted()
+    scene.host.toolstack.pause(guest.name)
+    with pytest.raises(InfrastructureError, match="somebody paused"):
         guest.operations.boot_id()
 
 
@@ -210,7 +231,10 @@ def test_a_guest_that_falls_silent_is_at_fault_not_its_host(scene: Scene, monkey
     for limit in ("_RECEIVE_S", "_SLACK_S"):  # how long an answer may take
         monkeypatch.setattr(f"harness.guest.channel.{limit}", 1)
     guest = scene.booted()
-    scene.host.toolstack.pause(guest.name)
+    (domain,) = scene.sim.host("sim").hypervisor.domains()
+    assert isinstance(domain.guest, WindowsGuest)
+    assert domain.guest._system is not None
+    domain.guest._system.endpoint.freeze()
     with pytest.raises(GuestError, match="silent"):
         guest.operations.boot_id()
 

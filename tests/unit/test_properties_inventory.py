@@ -136,6 +136,7 @@ PROPERTIES: dict[str, tuple[str, ...]] = {
     "harness.host.numbers": (HOST,),
     "harness.host.ssh": (HOST,),
     "harness.host.toolstack.quirks": (HOST,),
+    "harness.lab.redactor": ("unit/test_lab_redactor.py",),
     "harness.lab.secrets": (LAB,),
     "harness.package.infwriter": (PACKAGE,),
     "harness.package.layout": (PACKAGE,),
@@ -203,6 +204,9 @@ NONE_NEEDED: dict[str, tuple[str, ...]] = {
     "it reads what qemu-img of the same host writes for programs": ("harness.host.clone.overlay",),
     "it reads notes of ours, and what it cannot read is no note": ("harness.host.adopted",),
     "it puts words together for pytest, which reads them": ("harness.cli.run",),
+    "it shows what others have made, line by line": ("harness.cli.lab",),
+    "it is a table, written out whole, and a test compares the page with it": ("harness.host.rights",),
+    "a library reads the format (paramiko), and its errors are named": ("harness.host.sshlogin",),
     "it has tables for people, with rich": ("harness.doctor.render",),
     "not yet: it was changed in another branch while this was written": (
         "harness.evidence.courier",
