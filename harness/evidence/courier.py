@@ -38,8 +38,7 @@ class Courier:
 
     def beginning(self, path: str, length: int) -> bytes:
         """The first bytes of a file."""
-        part = self.operations.read_file(path=path, offset=0, length=length)
-        return base64.b64decode(part.content)
+        return self._content(path, 0, length)
 
     def whole(self, path: str, size: int, target: Path) -> FileFacts:
         """A file; what did not arrive whole is not left behind.
@@ -88,10 +87,17 @@ class Courier:
             raise WaitTimedOut(
                 f"{path} is brought from {self._guest.name}", self._deadline.seconds, f"{offset} bytes"
             )
-        part = base64.b64decode(self.operations.read_file(path=path, offset=offset, length=_PART).content)
+        part = self._content(path, offset, _PART)
         if not part:
             raise InfrastructureError(f"{path} of {self._guest.name} ended at {offset} bytes")
         return part
+
+    def _content(self, path: str, offset: int, length: int) -> bytes:
+        part = self.operations.read_file(path=path, offset=offset, length=length)
+        try:
+            return base64.b64decode(part.content, validate=True)
+        except ValueError as error:
+            raise OperationFailed("read_file", "bad-answer", f"{path}: no base64: {error}") from error
 
 
 class _Bounded:

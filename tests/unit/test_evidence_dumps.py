@@ -307,3 +307,13 @@ def test_notes_are_added_to_those_that_are_there_and_hold_no_secret(tmp_path: Pa
     Notes(folder, lambda text: text.replace("geheim", "***")).add("the password\nis geheim")
 
     assert (folder / "notes.txt").read_text() == "an older note\nthe password is ***\n"
+
+
+def test_an_answer_that_is_no_base64_is_a_line_of_the_notes(tmp_path: Path) -> None:
+    def torn(path: str, offset: int, length: int) -> dict[str, object]:
+        del offset, length
+        return {"path": path, "size": len(FILES[MEMORY]), "content": "no base64!"}
+
+    place = Place(tmp_path, answers({MEMORY: FILES[MEMORY]}, read_file=torn))
+    assert place.fetch().crash is None
+    assert "no base64" in (place.folder / "notes.txt").read_text()
