@@ -258,7 +258,8 @@ def test_what_only_begins_like_an_archive_is_named(tmp_path: Path, packed: bytes
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
-@given(st.lists(st.text(min_size=1, max_size=12), max_size=4))
+# zipfile cuts a name at a zero, and cannot write what is left of one that begins so
+@given(st.lists(st.text(st.characters(exclude_characters="\0"), min_size=1, max_size=12), max_size=4))
 def test_whatever_names_it_has_nothing_is_outside_of_the_folder(
     tmp_path_factory: pytest.TempPathFactory, names: list[str]
 ) -> None:
