@@ -30,7 +30,7 @@ from harness.host.host import Host
 from harness.lab import Lab
 from harness.xenlab import RunningLab
 
-pytestmark = [pytest.mark.xen, pytest.mark.fault]
+pytestmark = [pytest.mark.xen, pytest.mark.fault, pytest.mark.slow]
 
 _OF_HOST = {"domains.txt", "hypervisor.txt", "state-processes.txt", "state-xenstore.txt"}
 
@@ -194,7 +194,6 @@ def test_a_domain_that_somebody_destroys_is_the_labs_fault(
     assert strays == []
 
 
-@pytest.mark.slow
 def test_a_guest_whose_device_model_is_killed_is_missed(
     boot: Callable[[str], Guest], xen_host: Host, area: RunArea, tmp_path: Path
 ) -> None:
