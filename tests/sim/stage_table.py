@@ -126,7 +126,7 @@ ENDURED = tuple(f"shell-lost@{stage}" for stage in _FROM_BOOT)
 
 # Where time limits of the harness itself are waited for, they are cut short.
 _TIME_FACTORS = {"winrm-freeze": 0.1}
-_TOGETHER = {"winrm-freeze": 2, "winrm-400": 4, "winrm-drop": 4, "network-cut": 4}
+_TOGETHER = {"winrm-freeze": 2, "winrm-400": 3, "winrm-413": 3, "winrm-drop": 3, "network-cut": 3}
 _BOOTS_S = {"winrm-401": 10, "winrm-freeze": 80, "restarts": 10, "shell-lost": 10, "bugcheck": 8}
 _BOOT_S, _FACTOR = 5, 0.15
 
