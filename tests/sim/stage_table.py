@@ -100,23 +100,21 @@ STRIKES: tuple[Strike, ...] = (
     *_of_guest("winrm-413", _FROM_BOOT[1:-1], _HANG, "HTTP 413", _HUNG),
     *_of_guest("winrm-drop", ("boot",), None, "answers by WinRM; last seen: .*closed connection", _OF_GUEST),
     *_of_guest("winrm-drop", _FROM_BOOT[1:], _HANG, "is silent although its host|does not come back", _HUNG),
-    *_of_guest("winrm-freeze", ("boot",), None, "answers by WinRM; last seen: .*timed out", _OF_GUEST),
-    *_of_guest(
-        "winrm-freeze", _FROM_BOOT[1:], _HANG, "is silent although its host|does not come back", _HUNG
-    ),
+    # it lets the first question of a boot through
+    *_of_guest("winrm-freeze", _FROM_BOOT, _HANG, "is silent although its host|does not come back", _HUNG),
     *_of_guest("network-cut", ("boot",), None, r"answers by WinRM; last seen: \S+ has no address", _OF_GUEST),
     *_of_guest("network-cut", _FROM_BOOT[1:], _HANG, "is silent although its host|does not come back", _HUNG),
     # -- the guest itself
-    *_of_guest(
-        "bugcheck",
-        ("boot", "reboot", "verify", "scenario", "teardown"),
-        _CRASH,
-        "crashed|bugcheck",
-        _OF_GUEST,
-    ),
-    # without XENBUS it restarts, and nobody hears of a bugcheck
+    *_of_guest("bugcheck", _FROM_BOOT[3:], _CRASH, "crashed|bugcheck", _OF_GUEST),
+    # without XENBUS it restarts, and nobody hears of a bugcheck: while it boots nobody misses it
     *_of_guest("bugcheck", ("deliver", "install"), _CRASH, "though nobody|is gone from", _OF_HOST),
-    *_of_guest("restarts", _FROM_BOOT[1:-1], _CRASH, "though nobody|is gone from", _OF_HOST),
+    *_of_guest(
+        "restarts",
+        ("deliver", "install", "verify", "scenario"),
+        _CRASH,
+        "though nobody|is gone from",
+        _OF_HOST,
+    ),
     *_of_guest("powers-off", ("boot",), None, "last seen: the domain is not there", _OF_HOST),
     *_of_guest("powers-off", _FROM_BOOT[1:-1], _CRASH, "though nobody|is gone from its host", _GONE),
 )
