@@ -42,6 +42,10 @@ def pytest_configure(config: pytest.Config) -> None:
         options = read_options(config)
         if options is None:
             return
+        if not config.pluginmanager.has_plugin("terminal"):
+            # nobody sees lines of source, and CPython 3.11 fails over them now and then while another
+            # thread compiles (ast.parse: "AST constructor recursion depth mismatch")
+            config.option.tbstyle = "native"
         if config.pluginmanager.has_plugin(CONTROLLER):
             return  # it has all it needs, and tests are collected by its workers
         seat = seat_of(config)

@@ -78,7 +78,7 @@ STRIKES: tuple[Strike, ...] = (
     *_broken("sshd-stopped", _ALL, _LOST, _NONE),
     *_broken("host-silent", _ALL, rf"{_LOST}|host sim-a: .* did not end in \d+ s", _NONE),
     *_broken("power-cut", _ALL, _LOST, _NONE),
-    *_broken("ssh-drop:list", _ALL, "host sim-a: connection lost during xl list", _NONE),
+    *_broken("ssh-drop:list", _ALL, _LOST, _NONE),
     # -- the toolstack
     *_broken("command-hang:list", _ALL, r"host sim-a: xl list did not end in \d+ s", _NO_LISTS),
     *_broken("command-fails:list", _ALL, "host sim-a: xl list: exit code 1", _NO_LISTS),
