@@ -10,14 +10,12 @@ from typing import Any
 from harness.cli.exits import EXIT_BROKEN
 from harness.cli.opened import lasting_host
 from harness.errors import ConfigurationError
-from harness.evidence import Scene, collect
+from harness.evidence import NOTES, Scene, collect
 from harness.host.host import Host
 from harness.host.sshlogin import Credentials
 from harness.lab import Redactor, SecretRef, load_lab, resolve_secret
 
 __all__ = ["add_commands"]
-
-_NOTES = "notes.txt"
 
 
 def add_commands(lab: Any, lab_options: argparse.ArgumentParser) -> None:
@@ -45,9 +43,9 @@ def _evidence(arguments: argparse.Namespace) -> int:
         return secret.reveal()
 
     with Host(spec, Credentials(reveal)) as host:
-        files = collect(Scene(host, domain=arguments.domain), folder, redact=redactor.clean)
+        files = collect(Scene(host, named=arguments.domain), folder, redact=redactor.clean)
     for name in sorted(files):
         print(f"{folder / name}")
     with contextlib.suppress(FileNotFoundError):
-        print(f"what is missing, and why: {folder / _NOTES}\n{(folder / _NOTES).read_text()}", end="")
-    return 0 if set(files) - {_NOTES} else EXIT_BROKEN
+        print(f"what is missing, and why: {folder / NOTES}\n{(folder / NOTES).read_text()}", end="")
+    return 0 if set(files) - {NOTES} else EXIT_BROKEN

@@ -6,10 +6,11 @@ from harness.evidence.core import dump_core
 from harness.evidence.dumps import Fetched, WantedDumps, fetch_dumps
 from harness.evidence.hang import provoke_dump
 from harness.evidence.host_side import store_of
-from harness.evidence.notes import Notes
+from harness.evidence.notes import NOTES, Notes
 
 __all__ = [
     "COLLECTORS",
+    "NOTES",
     "Collector",
     "Fetched",
     "Notes",

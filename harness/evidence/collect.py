@@ -23,6 +23,7 @@ from harness.errors import (
 from harness.evidence.collector import TEXT_LIMIT, Collector, Put, Scene, Side
 from harness.evidence.guest_side import CHANNEL_COLLECTOR, GUEST_COLLECTORS
 from harness.evidence.host_side import HOST_COLLECTORS
+from harness.evidence.notes import Notes
 
 __all__ = ["COLLECTORS", "collect"]
 
@@ -34,7 +35,6 @@ COLLECTORS: tuple[Collector, ...] = (CHANNEL_COLLECTOR, *HOST_COLLECTORS, *GUEST
 _ALL_S = 240  # for everything together, before the host's time factor
 _SIGN_S = 5  # for a host to do what takes no time
 _AT_ONCE = 4  # collectors that ask a host: half of what an SSH connection carries
-_NOTES = "notes.txt"
 _NAME = re.compile(r"[a-z0-9][a-z0-9.-]*")
 _PICTURES = (".png",)
 # A VNC password stands in the domain's description and in xenstore.
@@ -64,10 +64,10 @@ def collect(
     search = _Search(scene, shelf, Deadline.after(_ALL_S * scene.host.spec.time_factor))
     fitting = [collector for collector in collectors if collector.fits(scene)]
     # the first finds out whether the host answers: the others need not, each for its whole time limit
-    first, *of_host = [one for one in fitting if one.side is Side.HOST] or [_NOBODY]
-    for collector in (*(one for one in fitting if one.side is Side.HERE), first):
+    of_host = [one for one in fitting if one.side is Side.HOST]
+    for collector in (*(one for one in fitting if one.side is Side.HERE), *of_host[:1]):
         search.run(collector)
-    crew = search.start(of_host)
+    crew = search.start(of_host[1:])
     _note_absence(scene, search.silent)
     for collector in fitting:
         if collector.side is Side.GUEST:
@@ -132,13 +132,6 @@ class _Search:
         return crew
 
 
-def _nothing(_scene: Scene, _deadline: Deadline, _put: Put) -> None:
-    """What is to be asked where there is nobody."""
-
-
-_NOBODY = Collector("nobody", Side.HERE, _nothing)
-
-
 def _in_thread(collector: Collector, scene: Scene, put: Put, deadline: Deadline) -> None:
     """Like a call, but given up at the deadline: SFTP has no time limit of its own."""
     found: list[tuple[str, str | bytes]] = []
@@ -183,8 +176,10 @@ class _Shelf:
     folder: Path
     redact: Callable[[str], str]
     written: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    lock: threading.RLock = field(default_factory=threading.RLock)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        self.notes = Notes(self.folder, self._clean)
 
     def put(self, name: str, content: str | bytes) -> None:
         if not _NAME.fullmatch(name):
@@ -205,20 +200,12 @@ class _Shelf:
                 self.written.append(name)
 
     def note(self, text: str) -> None:
-        """Say what is missing; written at once, since we may be killed."""
+        """Say what is missing."""
         with self.lock:
-            self.notes.append(self._clean(text))
-            try:
-                self.folder.mkdir(parents=True, exist_ok=True)
-                text = "".join(f"{note}\n" for note in self.notes)
-                (self.folder / _NOTES).write_text(text, encoding="utf-8")
-            except OSError as error:
-                _log.warning("evidence cannot be written: %s", error)
+            self.notes.add(text)
 
     def close(self) -> tuple[str, ...]:
-        if self.notes and (self.folder / _NOTES).exists():
-            self.written.append(_NOTES)
-        return tuple(self.written)
+        return (*self.written, *self.notes.files)
 
     def _clean(self, text: str) -> str:
         return _PASSWORD.sub(r"\1***", self.redact(text))

@@ -34,14 +34,19 @@ class Side(StrEnum):
 class Scene:
     """Where something went wrong. ``guest`` is None when none was made yet.
 
-    ``domain`` is its name there, or of a domain that is looked at without a guest of ours; empty for
-    none. ``before`` is what xenstore had of it earlier, as ``host_side.store_of`` gives it.
+    ``named`` is a domain that is looked at without a guest of ours; empty for none. ``before`` is what
+    xenstore had of the guest's earlier, as ``host_side.store_of`` gives it.
     """
 
     host: Host
     guest: Guest | None = None
-    domain: str = ""
+    named: str = ""
     before: str = ""
+
+    @property
+    def domain(self) -> str:
+        """The name of the domain that is looked at, empty for none."""
+        return self.guest.name if self.guest is not None else self.named
 
     @property
     def the_guest(self) -> Guest:

@@ -203,4 +203,4 @@ def _watch(attempt: Attempt, guest: Guest) -> None:
     attempt.watch = CrashWatch(guest)
     # without it there is nothing to compare with: no reason to have the test break
     with contextlib.suppress(InfrastructureError):
-        attempt.store_before = store_of(Scene(guest.host, guest, guest.name), guest.deadline(_STORE_S))
+        attempt.store_before = store_of(Scene(guest.host, guest), guest.deadline(_STORE_S))

@@ -121,7 +121,7 @@ class Journal:
         started = time.monotonic()
         crash = None
         try:
-            scene = Scene(host, guest, guest.name if guest else "", attempt.store_before)
+            scene = Scene(host, guest, before=attempt.store_before)
             found = collect(scene, folder, redact=self.redactor.clean)
             if guest is not None:
                 after = self._after(lab_of(item.config), attempt, guest, folder)

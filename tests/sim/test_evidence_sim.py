@@ -32,7 +32,7 @@ def started(there: Place) -> Iterator[Guest]:
 def gathered(guest: Guest, there: Place, folder: Path) -> tuple[set[str], str]:
     redactor = Redactor()
     redactor.add(Secret(there.login.password))
-    files = collect(Scene(there.host, guest, guest.name), folder, redact=redactor.clean)
+    files = collect(Scene(there.host, guest), folder, redact=redactor.clean)
     assert set(files) == {path.name for path in folder.iterdir()}
     for name in files:
         assert there.login.password.encode() not in (folder / name).read_bytes()

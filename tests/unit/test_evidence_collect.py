@@ -95,7 +95,7 @@ def test_everything_the_list_promises_is_there(tmp_path: Path) -> None:
     host, guest = place()
     guest.log.add(Exchange(1.0, "boot_id", 10, 20, 0.1, "ok"))
 
-    scene = Scene(host, guest, guest.name, before='/local/domain/2/control/shutdown = "poweroff"\n')
+    scene = Scene(host, guest, before='/local/domain/2/control/shutdown = "poweroff"\n')
     files = collect(scene, tmp_path / "a" / "b", redact=plain)
 
     folder = tmp_path / "a" / "b"
@@ -140,7 +140,7 @@ def test_no_secret_reaches_a_file_whatever_brought_it(tmp_path: Path) -> None:
     failing = {"xl list -l win1": OperationFailed("x", "y", "the password is geheim")}
     host, guest = place(**failing)
 
-    collect(Scene(host, guest, guest.name), tmp_path, redact=redactor.clean)
+    collect(Scene(host, guest), tmp_path, redact=redactor.clean)
 
     for path in tmp_path.iterdir():
         assert b"geheim" not in path.read_bytes(), path.name
@@ -153,7 +153,7 @@ def test_no_secret_reaches_a_file_whatever_brought_it(tmp_path: Path) -> None:
 )
 def test_passwords_that_nobody_told_us_are_masked_where_their_name_stands(tmp_path: Path, line: str) -> None:
     host, guest = place(**{"xenstore-ls -f -p /local/domain/2": f"{line}\n"})
-    collect(Scene(host, guest, guest.name), tmp_path, redact=plain)
+    collect(Scene(host, guest), tmp_path, redact=plain)
     text = (tmp_path / "xenstore.txt").read_text()
     assert "hunter2" not in text
     assert "***" in text
@@ -169,7 +169,7 @@ def test_a_failing_collector_leaves_its_reason_and_the_others_their_files(tmp_pa
     guest_answers: Any = guest.channel()
     guest_answers.answers["dump_files"] = OperationFailed("dump_files", "access-denied", "Zugriff verweigert")
 
-    files = collect(Scene(host, guest, guest.name), tmp_path, redact=plain)
+    files = collect(Scene(host, guest), tmp_path, redact=plain)
 
     assert {"domain-config.txt", "guest-events.jsonl", "xl.txt", "notes.txt"} <= set(files)
     assert {"screen.png", "hypervisor.txt", "guest-dumps.json"}.isdisjoint(files)
@@ -186,7 +186,7 @@ def test_even_a_fault_in_a_collector_does_not_stop_the_others(tmp_path: Path) ->
 
     host, guest = place()
     faulty = [Collector(f"bad {side}", side, broken) for side in Side]
-    files = collect(Scene(host, guest, guest.name), tmp_path, redact=plain, collectors=(*faulty, *COLLECTORS))
+    files = collect(Scene(host, guest), tmp_path, redact=plain, collectors=(*faulty, *COLLECTORS))
     assert "xenstore.txt" in files
     assert notes(tmp_path).count("ZeroDivisionError") == 3
 
@@ -196,7 +196,7 @@ def test_an_unreachable_host_is_asked_once_and_the_channel_log_is_still_kept(tmp
     host, guest = place(**dict.fromkeys(("xl qemu-monitor-command", "xl info", "xl list", "xl dmesg"), lost))
     channel: Any = guest.channel()
 
-    files = collect(Scene(host, guest, guest.name), tmp_path, redact=plain)
+    files = collect(Scene(host, guest), tmp_path, redact=plain)
 
     assert "channel.jsonl" in files
     assert "hypervisor log: not tried: HostUnreachable above" in notes(tmp_path)
@@ -215,7 +215,7 @@ def test_a_host_that_is_late_is_asked_on_only_if_it_does_anything_at_all(
 ) -> None:
     host, guest = place(**{"xl qemu-monitor-command": _LATE, "true": sign})
 
-    files = collect(Scene(host, guest, guest.name), tmp_path, redact=plain)
+    files = collect(Scene(host, guest), tmp_path, redact=plain)
 
     assert ("hypervisor.txt" in files) is is_asked_on
     assert ("hypervisor log: not tried: CommandTimedOut above" not in notes(tmp_path)) is is_asked_on
@@ -226,7 +226,7 @@ def test_a_silent_guest_is_asked_once(tmp_path: Path) -> None:
     channel: Any = guest.channel()
     channel.answers["event_mark"] = GuestUnreachable("no WinRM")
 
-    files = collect(Scene(host, guest, guest.name), tmp_path, redact=plain)
+    files = collect(Scene(host, guest), tmp_path, redact=plain)
 
     assert channel.asked == ["event_mark", "close"]
     assert "guest devices: not tried: GuestUnreachable above" in notes(tmp_path)
@@ -251,7 +251,7 @@ def test_a_guest_that_cannot_answer_is_not_waited_for(
     guest.domain = dataclasses.replace(guest.domain, name=name if state != "not there" else "win1")
     channel: Any = guest.channel()
 
-    collect(Scene(host, guest, guest.name), tmp_path, redact=plain)
+    collect(Scene(host, guest), tmp_path, redact=plain)
 
     assert bool(channel.asked) == (not state)
     if state:
@@ -274,7 +274,7 @@ def test_without_a_guest_the_host_is_still_looked_at(tmp_path: Path) -> None:
 
 def test_a_domain_of_somebody_else_is_looked_at_from_its_host(tmp_path: Path) -> None:
     host = make_host(_HOST)
-    files = collect(Scene(host, domain="win1"), tmp_path, redact=plain)
+    files = collect(Scene(host, named="win1"), tmp_path, redact=plain)
     assert {"screen.png", "domain-config.txt", "xenstore.txt", "xl.txt"} <= set(files)
     assert not [name for name in files if name.startswith(("guest-devices", "channel"))]
 
@@ -322,7 +322,7 @@ def test_a_guest_is_asked_while_its_host_still_answers(tmp_path: Path) -> None:
     host, guest = place()
     first = Collector("first", Side.HOST, lambda *_: None)
     host_side, guest_side = Collector("host", Side.HOST, wait), Collector("guest", Side.GUEST, answer)
-    collect(Scene(host, guest, guest.name), tmp_path, redact=plain, collectors=(first, host_side, guest_side))
+    collect(Scene(host, guest), tmp_path, redact=plain, collectors=(first, host_side, guest_side))
     assert (tmp_path / "waited.txt").read_text() == "True"
 
 
@@ -342,7 +342,7 @@ def stuck() -> Iterator[Collector]:
 
 def test_a_collector_that_hangs_is_left_behind_with_what_it_had(tmp_path: Path, stuck: Collector) -> None:
     host, guest = place()
-    files = collect(Scene(host, guest, guest.name), tmp_path, redact=plain, collectors=(stuck, *COLLECTORS))
+    files = collect(Scene(host, guest), tmp_path, redact=plain, collectors=(stuck, *COLLECTORS))
     assert "first.txt" in files
     assert "late.txt" not in files
     assert "xenstore.txt" in files
@@ -366,7 +366,7 @@ def test_no_name_can_lead_out_of_the_folder(tmp_path: Path, name: str) -> None:
 def test_a_long_text_is_cut_in_the_middle_and_says_so(tmp_path: Path) -> None:
     lines = "".join(f"line {number}\n" for number in range(200_000))
     host, guest = place(**{"xl dmesg": lines})
-    collect(Scene(host, guest, guest.name), tmp_path, redact=plain)
+    collect(Scene(host, guest), tmp_path, redact=plain)
     text = (tmp_path / "hypervisor.txt").read_text()
     assert len(text) <= TEXT_LIMIT + 100
     assert text.startswith("line 0\n")
@@ -380,7 +380,7 @@ def test_a_secret_at_the_cut_leaves_no_half(tmp_path: Path) -> None:
     redactor.add(Secret("geheimnis"))
     text = "x\n" + "geheimnis" * (TEXT_LIMIT // 4) + "\n"
     host, guest = place(**{"xl dmesg": text})
-    collect(Scene(host, guest, guest.name), tmp_path, redact=redactor.clean)
+    collect(Scene(host, guest), tmp_path, redact=redactor.clean)
     assert "eheim" not in (tmp_path / "hypervisor.txt").read_text()
 
 
@@ -389,7 +389,7 @@ def test_the_end_of_a_long_log_begins_with_a_whole_line(tmp_path: Path) -> None:
         return 0, "half of geh\n" + "y" * TAIL, ""
 
     host, guest = place(**{f"tail -c {TAIL} /var/log/xen/xl-win1.log": tail})
-    collect(Scene(host, guest, guest.name), tmp_path, redact=plain)
+    collect(Scene(host, guest), tmp_path, redact=plain)
     text = (tmp_path / "xl.txt").read_text()
     assert text.startswith("[pvhck: the end of a longer file]\nyyy")
 
@@ -405,7 +405,7 @@ def test_the_end_of_a_long_setup_log_is_read_in_either_encoding(tmp_path: Path, 
     host, guest = place()
     channel: Any = guest.channel()
     channel.answers["read_file"] = read_file
-    collect(Scene(host, guest, guest.name), tmp_path, redact=plain)
+    collect(Scene(host, guest), tmp_path, redact=plain)
     text = (tmp_path / "setupapi.txt").read_text()
     first, *lines = text.splitlines()
     assert first.startswith("[pvhck:")
@@ -418,7 +418,7 @@ def test_a_stand_in_has_no_setup_log(tmp_path: Path) -> None:
     host = make_host(_HOST)
     guest = make_guest(host, _GUEST, guest=GuestKind.STAND_IN)
     channel: Any = guest.channel()
-    assert "setupapi.txt" not in collect(Scene(host, guest, guest.name), tmp_path, redact=plain)
+    assert "setupapi.txt" not in collect(Scene(host, guest), tmp_path, redact=plain)
     assert "read_file" not in channel.asked
     assert isinstance(channel, FakeChannel)
 
@@ -426,7 +426,7 @@ def test_a_stand_in_has_no_setup_log(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_written_does_not_end_the_run(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     host, guest = place()
-    assert collect(Scene(host, guest, guest.name), tmp_path / "file", redact=plain) == ()
+    assert collect(Scene(host, guest), tmp_path / "file", redact=plain) == ()
 
 
 def test_back_ends_are_found_in_the_recorded_subtree() -> None:
@@ -445,7 +445,7 @@ def test_what_libvirt_told_of_a_guest_is_kept_in_words(tmp_path: Path) -> None:
     shell: Any = host.shell
     libvirt = LibvirtToolstack(shell, XenVersion(4, 17), connect=lambda: port, programs=HostPrograms)
     host._chosen = replace(host.chosen, toolstack=libvirt)
-    collect(Scene(host, guest, guest.name), tmp_path, redact=plain)
+    collect(Scene(host, guest), tmp_path, redact=plain)
     assert (tmp_path / "libvirt-events.txt").read_text() == (
         "2023-11-14T22:13:20Z started, detail 0\n1970-01-01T00:00:00Z 99, detail 1\n"
     )

@@ -55,7 +55,7 @@ def _goes_wrong(guest: Guest, seconds: float = 120) -> HarnessError:
 
 
 def _evidence(guest: Guest, folder: Path) -> set[str]:
-    return set(collect(Scene(guest.host, guest, guest.name), folder, redact=lambda text: text))
+    return set(collect(Scene(guest.host, guest), folder, redact=lambda text: text))
 
 
 def _still(area: RunArea, host: Host, number: int) -> DomainSpec:
