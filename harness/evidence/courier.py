@@ -12,10 +12,10 @@ from typing import Any
 from harness.deadline import Deadline, WaitTimedOut
 from harness.errors import ChannelError, InfrastructureError, OperationFailed
 from harness.guest.calls import operations_over
+from harness.guest.deliver import address_for
 from harness.guest.exchanges import ExchangeLog
 from harness.guest.guest import Guest
 from harness.guest.transfer import FileServer, from_guest
-from harness.model import GuestKind
 from harness.operations import FileFacts, GuestOperations, Operation
 
 __all__ = ["MOST_BY_CHANNEL", "Courier", "whole_or_gone"]
@@ -23,7 +23,6 @@ __all__ = ["MOST_BY_CHANNEL", "Courier", "whole_or_gone"]
 MOST_BY_CHANNEL = 16 << 20  # bytes; the channel carries base64 in small messages
 _PART = 256 << 10
 _GROWTH = 64 << 20  # of a file since it was listed; a guest that sends more fills our disk
-_LOOPBACK = "127.0.0.1"
 
 
 class Courier:
@@ -57,9 +56,7 @@ class Courier:
             return self._by_channel(path, size, target)
 
     def _by_http(self, path: str, size: int, target: Path) -> FileFacts:
-        address = self._guest.host.spec.controller
-        if self._guest.kind is GuestKind.SIMULATED:
-            address = address or _LOOPBACK  # where it is itself
+        address = address_for(self._guest)
         if not address:
             raise OperationFailed("push_file", "command-failed", "no address of ours that guests reach")
         with FileServer(address, towards=self._guest.host.spec.address) as server:

@@ -13,7 +13,7 @@ from harness.guest.transfer import FileServer, by_cd, to_guest
 from harness.host.area import RunArea, run_of
 from harness.model import GuestKind
 
-__all__ = ["Delivery", "deliver"]
+__all__ = ["Delivery", "address_for", "deliver"]
 
 _LOOPBACK = "127.0.0.1"
 _FOLDER_AND_NAME = re.compile(r"[\\/](?=[^\\/]*$)")
@@ -28,6 +28,11 @@ class Delivery:
     warning: str = ""
 
 
+def address_for(guest: Guest) -> str:
+    """Our address as a guest reaches us, empty if it cannot; a simulated one is on loopback itself."""
+    return guest.host.spec.controller or (_LOOPBACK if guest.kind is GuestKind.SIMULATED else "")
+
+
 def deliver(guest: Guest, source: Path, target: str) -> Delivery:
     """Have ``source`` in the guest as ``target``, its hash compared there.
 
@@ -35,9 +40,7 @@ def deliver(guest: Guest, source: Path, target: str) -> Delivery:
         InfrastructureError: neither way works, or the file arrives changed.
         ConfigurationError: ``controller`` of hosts.ini cannot be served on.
     """
-    address = guest.host.spec.controller
-    if guest.kind is GuestKind.SIMULATED:
-        address = address or _LOOPBACK  # where it is itself
+    address = address_for(guest)
     if not address:
         _by_cd(guest, source, target)
         return Delivery(target)
