@@ -12,9 +12,13 @@ from collections.abc import Iterable, Sequence
 from harness.dump.bugcodes import ASSERTION, Bugcheck, code_named, code_of
 from harness.dump.crash import Crash, module_name
 
-__all__ = ["MARK", "crash_in_log"]
+__all__ = ["MARK", "TELLS", "crash_in_log"]
 
 MARK = "XEN|BUGCHECK"
+# What Windows writes to viridian's crash registers, as Xen prints it (xen/arch/x86/hvm/viridian/viridian.c);
+# newer ones have the longer name, and 0x before the figures.
+_REGISTERS = "VIRIDIAN (?:GUEST_)?CRASH: "
+TELLS = rf"(?:{re.escape(MARK)}|{_REGISTERS})"  # a pattern: what a line about a crash has
 
 _FIRST = "====>"
 _HEX = r"(?:0x)?([0-9A-Fa-f]{8,16})"
@@ -23,9 +27,7 @@ _NUMBER = re.compile(r"[0-9A-Fa-f]{8}")
 # The address at fault as a module and the place in it, by the handlers that print one.
 _AT_FAULT = re.compile(r"(?:ADDRESS:|[0-9A-F]{8} AT) (\S+) \+ [0-9A-F]+")
 _FRAME = re.compile(r"[0-9A-F]{8,16}: \((?:[0-9A-F]{8,16} ?)+\) (\S+) \+ [0-9A-F]+")
-# What Windows writes to the crash registers, as Xen prints it (xen/arch/x86/hvm/viridian/viridian.c); newer
-# ones have the longer name and the 0x.
-_VIRIDIAN = re.compile(r"VIRIDIAN (?:GUEST_)?CRASH: " + " ".join([r"(?:0x)?([0-9a-f]{1,16})"] * 5) + r"\b")
+_VIRIDIAN = re.compile(_REGISTERS + " ".join([r"(?:0x)?([0-9a-f]{1,16})"] * 5) + r"\b")
 _KERNEL = {"ntoskrnl.exe", "ntkrnlpa.exe", "ntkrnlmp.exe", "hal.dll"}
 
 

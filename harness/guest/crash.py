@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from harness.dump import Crash, crash_in_log
+from harness.dump.xenlog import MARK, TELLS
 from harness.errors import ChannelError, GuestCrashed, GuestError, InfrastructureError
 from harness.guest.guest import Guest
 from harness.host.toolstack.protocol import DomainInfo
@@ -16,10 +17,9 @@ from harness.model import GuestKind
 __all__ = ["CrashWatch", "crash_told", "triple_faults"]
 
 # xen.sys writes bugchecks to port 0xE9, the hypervisor shows them as guest lines
-# (win-xenbus src/xen/bug_check.c; facts/pv-drivers.md 7).
-_MARK = "XEN|BUGCHECK"
-# A guest with viridian's crash registers tells Xen of it without xen.sys (viridian.c).
-_BUGCHECK = re.compile(rf"\bd(?P<domid>\d+)(?:\)|v\d+ ).*(?:{re.escape(_MARK)}|VIRIDIAN (?:GUEST_)?CRASH: )")
+# (win-xenbus src/xen/bug_check.c; facts/pv-drivers.md 7). A guest with viridian's crash registers tells Xen
+# of one without xen.sys.
+_BUGCHECK = re.compile(rf"\bd(?P<domid>\d+)(?:\)|v\d+ ).*{TELLS}")
 # Under TCG a nested guest now and then restarts by itself (facts/nested-xen.md): the lab's fault.
 _TRIPLE_FAULT = re.compile(r"d(?P<domid>\d+)v\d+ Triple fault")
 
@@ -152,7 +152,8 @@ def crash_told(guest: Guest) -> Crash | None:
     domain = toolstack.find(guest.name)
     if domain is None:
         return None
-    return crash_in_log(line for line in toolstack.dmesg().splitlines() if f"(d{domain.domid}) " in line)
+    told = ((line, _BUGCHECK.search(line)) for line in toolstack.dmesg().splitlines())
+    return crash_in_log(line for line, match in told if match and match["domid"] == str(domain.domid))
 
 
 def triple_faults(log: str, others: Collection[str] = ()) -> Counter[str]:
@@ -165,7 +166,7 @@ def triple_faults(log: str, others: Collection[str] = ()) -> Counter[str]:
 
 def _first_words(lines: Iterable[str]) -> str:
     """What a bugcheck in another form than ours begins with."""
-    said = (line.partition(_MARK)[2].strip(" :") for line in lines)
+    said = (line.partition(MARK)[2].strip(" :") for line in lines)
     return next((text for text in said if text and not text.startswith(("====>", "<===="))), "")
 
 

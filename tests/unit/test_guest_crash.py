@@ -243,3 +243,11 @@ def test_a_crashed_guest_s_bugcheck_is_looked_for_in_the_log_of_its_qemu_too() -
         scene.qemu = f"xen platform: XEN|BUGCHECK: ====>\nxen platform: XEN|BUGCHECK: {head}\n"
 
     assert "bugcheck in QEMU's log: 0x7B INACCESSIBLE_BOOT_DEVICE" in found(Scene(), crash)
+
+
+def test_a_guest_that_nobody_watched_has_crashed_by_its_own_registers_alone() -> None:
+    ours = "(XEN) d7v0 VIRIDIAN CRASH: d1 0 2 0 fffff80012345678\n"
+    told = crash_told(Scene(log=ours))
+    assert told is not None
+    assert told.signature == "0xD1"
+    assert crash_told(Scene(log=ours.replace("d7v0", "d6v0"))) is None, "an earlier domain, of whoever"
