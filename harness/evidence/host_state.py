@@ -93,15 +93,12 @@ def _logs(scene: Scene, deadline: Deadline, put: Put) -> None:
 
 def _vcpus(scene: Scene, deadline: Deadline, put: Put) -> None:
     """Registers of a domain's processors, twice: where both are the same, it stands still."""
-    # no distribution has it on the PATH (Debian: /usr/lib/xen-4.17/bin; others: /usr/libexec/xen/bin)
-    places = ("/usr/lib", "/usr/lib64", "/usr/libexec")
-    found = scene.run(["find", *places, "-maxdepth", "4", "-name", "xenctx"], deadline).stdout.splitlines()
-    domain = scene.host.toolstack.find(scene.domain)
-    if not found or domain is None:
+    program, domain = scene.host.private_program("xenctx"), scene.host.toolstack.find(scene.domain)
+    if not program or domain is None:
         raise CommandFailed(
             f"host {scene.host.name} has no {'xenctx' if domain else f'domain {scene.domain}'}"
         )
-    words = [found[0], "-C", str(domain.domid)]
+    words = [program, "-C", str(domain.domid)]
     looks = [scene.run(words, deadline) for _ in range(2)]
     put(_VCPUS, "".join(f"$ {shlex.join(words)}\n{look.stdout}{look.stderr}" for look in looks))
 

@@ -233,10 +233,13 @@ def remove_leftover(shell: SshShell, toolstack: Toolstack, leftover: Leftover) -
             shell.check(["rm", "-f", leftover.name])
 
 
-def remove_leftovers(shell: SshShell, toolstack: Toolstack, run_id: str) -> None:
-    """Take away all that carries a run's id; its folder stays, with its lock."""
+def remove_leftovers(
+    shell: SshShell, toolstack: Toolstack, run_id: str, report: Callable[[str], None] = lambda _: None
+) -> None:
+    """Take away all that carries a run's id, a line for each thing; its folder stays, with its lock."""
     for _ in range(_ROUNDS):
         for leftover in (found := leftovers(shell, toolstack, run_id)):
+            report(f"{shell.spec.name}: removing {leftover}")
             remove_leftover(shell, toolstack, leftover)
         if not found:
             return
@@ -244,12 +247,7 @@ def remove_leftovers(shell: SshShell, toolstack: Toolstack, run_id: str) -> None
 
 def remove_run(shell: SshShell, toolstack: Toolstack, run_id: str, report: Callable[[str], None]) -> None:
     """Take away all of a run whose process is gone, its folder too; a line for each thing."""
-    for _ in range(_ROUNDS):
-        for leftover in (found := leftovers(shell, toolstack, run_id)):
-            report(f"{shell.spec.name}: removing {leftover}")
-            remove_leftover(shell, toolstack, leftover)
-        if not found:
-            break
+    remove_leftovers(shell, toolstack, run_id, report)
     shell.check(["rm", "-rf", str(_runs(shell) / run_id)])
 
 

@@ -86,13 +86,9 @@ def event_channels_of(text: str) -> int:
 
 
 def _channels(host: Host) -> int | None:
-    # on no PATH: Debian has it in /usr/lib/xen-4.17/bin, others in /usr/libexec/xen/bin or /usr/sbin
-    places = ("/usr/lib", "/usr/lib64", "/usr/libexec", "/usr/sbin")
     with contextlib.suppress(HarnessError):
-        found = host.shell.run(
-            ["find", *places, "-maxdepth", "4", "-name", "*lsevtchn"], repeatable=True
-        ).stdout.splitlines()
-        result = host.shell.run([found[0], "0"], repeatable=True) if found else None
+        program = host.private_program("lsevtchn")
+        result = host.shell.run([program, "0"], repeatable=True) if program else None
         return event_channels_of(result.stdout) if result is not None and result.ok else None
     return None
 

@@ -13,6 +13,8 @@ from harness.lab import HostSpec
 
 __all__ = ["Host"]
 
+# Debian has Xen's own programs in /usr/lib/xen-4.17/bin, others in /usr/libexec/xen/bin or /usr/sbin.
+_PRIVATE = ("/usr/lib", "/usr/lib64", "/usr/libexec", "/usr/sbin")
 # DMI's system vendor in virtual machines; QEMU's was seen on the nested lab, the others are guesses.
 _VIRTUAL = {"QEMU", "VMware, Inc.", "innotek GmbH", "Xen"}
 
@@ -26,6 +28,7 @@ class Host:
         self.xenstore = Xenstore(self.shell)
         self._chosen: Chosen | None = None
         self._nested: bool | None = None
+        self._programs: dict[str, str] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -74,3 +77,11 @@ class Host:
             vendor = self.shell.run(["cat", "/sys/class/dmi/id/sys_vendor"], repeatable=True)
             self._nested = vendor.stdout.strip() in _VIRTUAL
         return self._nested
+
+    def private_program(self, name: str) -> str:
+        """A program of Xen's that is on no PATH, some of which have a prefix; empty where it is not there."""
+        if name not in self._programs:
+            words = ["find", *_PRIVATE, "-maxdepth", "4", "-name", f"*{name}"]
+            found = self.shell.run(words, repeatable=True).stdout.splitlines()
+            self._programs[name] = found[0] if found else ""
+        return self._programs[name]

@@ -64,8 +64,6 @@ class LeasedHost:
         """What is this run's on the host and belongs to none of its guests; it is taken away."""
         changed = self.keeper.take_changes()
         leaked = self._leaked()
-        if any(item.passing for item in leaked):
-            leaked = self._settled()
         for item in leaked:
             remove_leftover(self.host.shell, self.host.toolstack, item)
         return (*changed, *leaked)
@@ -78,23 +76,21 @@ class LeasedHost:
         return strays
 
     def _leaked(self) -> tuple[Leftover, ...]:
+        """What is there when the toolstack has had the time to take away what it takes away last."""
         known, domids = self.keeper.live(), self.keeper.domids()
-        found = leftovers(self.host.shell, self.host.toolstack, self.area.run_id, domids)
-        return tuple(item for item in found if not any(name in item.name for name in known))
+        left: tuple[Leftover, ...] = ()
 
-    def _settled(self) -> tuple[Leftover, ...]:
-        """What is leaked when the toolstack has had the time to take away what it takes away last."""
-
-        def probe() -> Done[tuple[Leftover, ...]] | NotYet:
-            left = self._leaked()
+        def probe() -> Done[None] | NotYet:
+            nonlocal left
+            found = leftovers(self.host.shell, self.host.toolstack, self.area.run_id, domids)
+            left = tuple(item for item in found if not any(name in item.name for name in known))
             passing = [str(item) for item in left if item.passing]
-            return NotYet(", ".join(passing)) if passing else Done(left)
+            return NotYet(", ".join(passing)) if passing else Done(None)
 
         deadline = Deadline.after(_SETTLE_S * self.host.spec.time_factor)
-        try:
-            return wait_until(probe, subject="what is left of domains that are gone goes", deadline=deadline)
-        except WaitTimedOut:
-            return self._leaked()
+        with contextlib.suppress(WaitTimedOut):
+            wait_until(probe, subject="what is left of domains that are gone goes", deadline=deadline)
+        return left
 
 
 @dataclass

@@ -202,6 +202,7 @@ NONE_NEEDED: dict[str, tuple[str, ...]] = {
         "harness.host.toolstack.legacy_disk",
     ),
     "it reads what qemu-img of the same host writes for programs": ("harness.host.clone.overlay",),
+    "it takes the first of the paths that find gives, if there is one": ("harness.host.host",),
     "it reads notes of ours, and what it cannot read is no note": ("harness.host.adopted",),
     "it puts words together for pytest, which reads them": ("harness.cli.run",),
     "it shows what others have made, line by line": ("harness.cli.lab",),
