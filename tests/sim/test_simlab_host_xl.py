@@ -404,3 +404,14 @@ def test_a_command_that_hangs_ends_only_when_it_is_killed(tmp_path):
             thread.join(0.1)
             assert thread.is_alive()
         assert host.run("xl info").rc == 0
+
+
+@pytest.mark.parametrize(("program", "xen"), [("xl", XenVersion(4, 17)), ("xm", XenVersion(3, 4))])
+def test_switches_of_commands_strike_whichever_toolstack_it_is_and_not_before_their_stage(
+    tmp_path, program, xen
+):
+    with dom0(tmp_path, xen=xen, faults=("command-fails:list@boot",)) as host:
+        host.ok(f"{program} list")
+        host.run(f"{program} create nothing.cfg")  # whether or not that can be
+        failed = host.run(f"{program} list")
+    assert (failed.rc, failed.err) == (1, f"{program} list failed, as its fault switch has it\n")

@@ -11,7 +11,6 @@ import time
 from harness.simlab.commands.options import read_options
 from harness.simlab.faults import FaultKind
 from harness.simlab.shell.process import Command, CommandError, Process
-from harness.simlab.stages import Stage
 
 __all__ = ["COMMANDS", "read_size"]
 
@@ -58,8 +57,7 @@ def _cp(process: Process) -> int:
     reflink = options.values.get("--reflink") == "always"
     if reflink and "--sparse" in options.values:
         raise CommandError("cp: --reflink can be used only with --sparse=auto\n")
-    if "/runs/" in files.absolute(target):
-        process.host.faults.enter(Stage.CLONE)
+    process.host.disk_is_made(target)
     if FaultKind.CLONE_FAILS in process.host.faults:
         files.real(_inside(process, sources[0], target)).touch()
         raise CommandError(f"cp: error writing '{target}': Input/output error\n")

@@ -12,7 +12,6 @@ from harness.simlab.faults import FaultKind
 from harness.simlab.host.images import Image
 from harness.simlab.machine import QCOW2_MAGIC
 from harness.simlab.shell.process import Command, CommandError, Process
-from harness.simlab.stages import Stage
 
 __all__ = ["COMMANDS"]
 
@@ -82,8 +81,7 @@ def _overlay(process: Process, backing: str, backing_format: str) -> Image:
 
 
 def _write(process: Process, target: str, image_format: str, image: Image, size: int) -> None:
-    if "/runs/" in process.host.files.absolute(target):
-        process.host.faults.enter(Stage.CLONE)
+    process.host.disk_is_made(target)
     if FaultKind.CLONE_FAILS in process.host.faults:
         raise OSError(errno.EIO, os.strerror(errno.EIO), target)
     files = process.host.files

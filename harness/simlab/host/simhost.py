@@ -152,6 +152,11 @@ class SimHost:
         """Addresses of the guests that are there now."""
         return frozenset(address for mac, address in self.leases.items() if self._has_mac(mac))
 
+    def disk_is_made(self, path: str) -> None:
+        """A file is written that may be a guest's disk: in a run's folder it is."""
+        if "/runs/" in self.files.absolute(path):
+            self.faults.enter(Stage.CLONE)
+
     def accidents(self) -> None:
         """What happens, once, to domains that are there: to be called whenever one begins to run."""
         if not self.hypervisor.domains():

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 
 from harness.model import XenVersion
 from harness.simlab.commands.options import Options
-from harness.simlab.faults import FaultKind
+from harness.simlab.commands.toolstacks import play_faults
 from harness.simlab.host.domain import Domain
 from harness.simlab.shell.process import Command, CommandError, Process
-from harness.simlab.stages import Stage
 
 __all__ = ["LibxlFailure", "XlCommand", "exit_minus_one", "find_domain", "libxl_error", "make_xl"]
 
@@ -82,7 +81,7 @@ def make_xl(table: Mapping[str, XlCommand]) -> Command:
                 "(This check can be overridden with the -f option.)\n"
             )
         name, *rest = words
-        _play_faults(process, name)
+        play_faults(process, name)
         command = table.get(name)
         if command is None or process.host.version < command.since:
             raise CommandError("command not implemented\n")
@@ -101,18 +100,6 @@ def make_xl(table: Mapping[str, XlCommand]) -> Command:
 def exit_minus_one(process: Process) -> int:
     """What a shell sees of a failed command: 255 of exit(-1) until 4.6, since then 1."""
     return 1 if process.host.version >= _EXIT_FAILURE else 255
-
-
-def _play_faults(process: Process, name: str) -> None:
-    faults = process.host.faults
-    if name == "create":
-        faults.enter(Stage.BOOT)
-    if faults.hits(FaultKind.SSH_DROP, name):
-        process.session.drop()  # what it writes from now on kills it, as SIGPIPE does there
-    if faults.hits(FaultKind.COMMAND_HANG, name):
-        process.killed.wait()
-    if faults.hits(FaultKind.COMMAND_FAILS, name):
-        raise CommandError(f"libxl: error: xl {name} failed, as its fault switch has it\n")
 
 
 def _options(process: Process, name: str, command: XlCommand, words: list[str]) -> Options:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from harness.simlab.commands.options import Options
-from harness.simlab.faults import FaultKind
+from harness.simlab.commands.toolstacks import play_faults
 from harness.simlab.host.domain import Domain
 from harness.simlab.shell.process import Command, CommandError, Process
 
@@ -37,7 +37,7 @@ def make_xm(table: Mapping[str, XmCommand]) -> Command:
         if not process.host.xend:
             raise CommandError("Error: Unable to connect to xend: Connection refused. Is xend running?\n")
         name, *words = process.args
-        _play_faults(process, name)
+        play_faults(process, name)
         command = table.get(name)
         if command is None:
             process.out("Usage: xm <subcommand> [args]\n\n")
@@ -45,13 +45,6 @@ def make_xm(table: Mapping[str, XmCommand]) -> Command:
         return command.run(process, _options(process, name, command, words))
 
     return xm
-
-
-def _play_faults(process: Process, name: str) -> None:
-    if process.host.faults.hits(FaultKind.SSH_DROP, name):
-        process.session.drop()
-    if process.host.faults.hits(FaultKind.COMMAND_HANG, name):
-        process.killed.wait()
 
 
 def _options(process: Process, name: str, command: XmCommand, words: list[str]) -> Options:
