@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
-import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,13 @@ from harness.errors import ConfigurationError
 from harness.host.sshlogin import Credentials, compare_command, fetch_host_key, fingerprint, known_key, trust
 from harness.host.survey import Survey, survey
 from harness.lab import HostKind, HostSpec, resolve_secret
-from harness.lab.addition import host_section, host_spec, with_host
+from harness.lab.addition import (
+    host_section,
+    host_spec,
+    read_hosts_file,
+    replace_hosts_file,
+    with_host,
+)
 from harness.lab.keys import HOST_KEYS, NAME, HostKeys, Key
 from harness.lab.readers import Unfit
 
@@ -82,7 +86,7 @@ class _Addition:
             NAME.parse(self.name, self.file.parent)
         except Unfit:
             raise ConfigurationError(f"{self.name!r} is no name for a host", mend=NAME.allowed) from None
-        with_host(self._text(), self.name, _NOWHERE | self.values, self.file)
+        with_host(read_hosts_file(self.file), self.name, _NOWHERE | self.values, self.file)
         if not self.asks and "address" not in self.values:
             raise ConfigurationError("nobody is there to be asked for the address", mend="--address A")
 
@@ -135,7 +139,9 @@ class _Addition:
         if not self._agreed(f"Write it into {self.file}?"):
             return False
         # read once more: somebody may have changed it while we asked
-        _replace(self.file, with_host(self._text(), self.name, self.values, self.file))
+        replace_hosts_file(
+            self.file, with_host(read_hosts_file(self.file), self.name, self.values, self.file)
+        )
         print(f"written; next: pvhck doctor {self.name}")
         return True
 
@@ -143,15 +149,6 @@ class _Addition:
 
     def _spec(self) -> HostSpec:
         return host_spec(self.name, self.values, self.file)
-
-    def _text(self) -> str:
-        try:
-            with self.file.open(encoding="utf-8", newline="") as file:
-                return file.read()
-        except FileNotFoundError:
-            return ""
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigurationError(f"{self.file} cannot be read: {error}") from error
 
     def _agreed(self, question: str) -> bool:
         return self.yes or agreed(question, mend="say --yes")
@@ -192,21 +189,3 @@ def _whole_gib(mib: int) -> str:
     if mib >= 2 * 1024:
         return f"{mib // 1024}g"
     return f"{mib // 256 * 256}m" if mib >= _LEAST_MIB else ""
-
-
-def _replace(file: Path, text: str) -> None:
-    """At once or not at all; a link stays one, and whoever could read the file still can."""
-    real = file.resolve()
-    passing = real.with_name(f".{real.name}.{secrets.token_hex(4)}")
-    try:
-        with passing.open("w", encoding="utf-8", newline="") as out:
-            out.write(text)
-            out.flush()
-            os.fsync(out.fileno())
-        if real.exists():
-            passing.chmod(real.stat().st_mode & 0o7777)
-        passing.replace(real)
-    except OSError as error:
-        raise ConfigurationError(f"{file} cannot be written: {error}") from error
-    finally:
-        passing.unlink(missing_ok=True)

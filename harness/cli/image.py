@@ -24,7 +24,6 @@ from harness.image import (
     Request,
     Said,
     Stage,
-    append_section,
     build_image,
     default_reference,
     kept_password,
@@ -33,6 +32,7 @@ from harness.image import (
 )
 from harness.image.iso import read_medium
 from harness.lab import Firmware, HostKind, HostSpec, SecretRef, resolve_secret
+from harness.lab.addition import append_section
 from harness.lab.keys import NAME
 from harness.lab.readers import FACTOR, MEMORY, SECRET, Reader, Unfit
 from harness.model import Arch

@@ -11,7 +11,7 @@ from harness.image.gate import GateFailed
 from harness.image.oses import OSES, WindowsOs, os_named
 from harness.image.password import default_reference, kept_password
 from harness.image.plan import Plan, Request, make_plan
-from harness.image.register import Registered, append_section
+from harness.image.register import Registered
 from harness.image.stages import STAGES, Said, Stage
 
 __all__ = [
@@ -26,7 +26,6 @@ __all__ = [
     "SetupFailed",
     "Stage",
     "WindowsOs",
-    "append_section",
     "build_image",
     "default_reference",
     "kept_password",

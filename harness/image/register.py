@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -25,7 +23,6 @@ from harness.model import GuestKind
 __all__ = [
     "HashedFile",
     "Registered",
-    "append_section",
     "check_free",
     "hashed",
     "image_path",
@@ -135,26 +132,6 @@ def section_of(template: GuestTemplate) -> str:
     }
     lines = [f"{key} = {value}\n" for key, value in keys.items() if value is not None]
     return f"[template {template.name}]\n{''.join(lines)}"
-
-
-def append_section(hosts_file: Path, section: str) -> None:
-    """Add a section to a hosts.ini, whole or not at all.
-
-    Raises:
-        ConfigurationError: the file with it could not be read any more, or cannot be written.
-    """
-    try:
-        old = hosts_file.read_text(encoding="utf-8-sig")
-        new = f"{old.rstrip()}\n\n{section}"
-        parse_lab(new, hosts_file)
-        with tempfile.NamedTemporaryFile(
-            "w", dir=hosts_file.parent, prefix=".pvhck-", delete=False, encoding="utf-8"
-        ) as written:
-            written.write(new)
-        os.chmod(written.name, hosts_file.stat().st_mode & 0o777)  # noqa: PTH101  # its name is a text
-        Path(written.name).replace(hosts_file)
-    except OSError as error:
-        raise ConfigurationError(f"{hosts_file}: {error.strerror or error}") from error
 
 
 def metadata_of(

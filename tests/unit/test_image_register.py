@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from harness.errors import ConfigurationError
-from harness.image.register import append_section, section_of
+from harness.image.register import section_of
 from harness.lab import load_lab
+from harness.lab.addition import append_section
 from harness.lab.load import parse_lab
 
 _HOST = "[host xen1]\naddress = 192.0.2.1\n"
@@ -42,3 +43,14 @@ def test_a_section_that_would_spoil_the_file_is_not_added(tmp_path: Path) -> Non
         append_section(path, _SECTION.replace("xen1", "xen2"))
     assert path.read_text() == _HOST
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_of_windows_behind_a_link_stays_what_it_is_but_for_the_section(tmp_path: Path) -> None:
+    path, link = tmp_path / "ours.ini", tmp_path / "hosts.ini"
+    old = b"\xef\xbb\xbf# ours\r\n[host xen1]\r\naddress = 192.0.2.1\r\n\r\n"
+    path.write_bytes(old)
+    link.symlink_to(path)
+    append_section(link, _SECTION)
+    assert link.is_symlink()
+    assert path.read_bytes() == old + b"\r\n" + _SECTION.replace("\n", "\r\n").encode()
+    assert set(load_lab(link).templates) == {"t"}

@@ -78,6 +78,7 @@ PROPERTIES: dict[str, tuple[str, ...]] = {
     "harness.image.rules": ("unit/test_image_answers.py",),
     "harness.image.stages": ("unit/test_image_stages.py",),
     "harness.image.wim": ("unit/test_image_wim.py",),
+    "harness.lab.addition": ("unit/test_lab_addition.py",),
     "harness.lab.ini": (LAB,),
     "harness.lab.load": (LAB, "unit/test_lab_hosts_ini.py"),
     "harness.lab.profile_load": (LAB, "unit/test_lab_profile.py"),
