@@ -117,6 +117,9 @@ class XenVersion:
         return f"{self.major}.{self.minor}"
 
 
+_NOT_FOUND = 127  # POSIX, Shell Command Language, 2.8.2
+
+
 @dataclass(frozen=True)
 class CommandResult:
     """A finished command. ``stdout`` and ``stderr`` are text; undecodable bytes are replaced."""
@@ -131,6 +134,11 @@ class CommandResult:
     def ok(self) -> bool:
         """Whether the exit code was 0. Several xl commands exit 0 on failure: read back."""
         return self.rc == 0
+
+    @property
+    def not_found(self) -> bool:
+        """Whether the shell found no such program."""
+        return self.rc == _NOT_FOUND
 
     def describe(self) -> str:
         """One line for people: the command, its exit code, its last words."""

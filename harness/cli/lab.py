@@ -13,6 +13,7 @@ from typing import Any
 from rich.console import Console
 
 from harness.cli import add, adopt, evidence, reserve
+from harness.cli.asking import agreed
 from harness.cli.exits import EXIT_BROKEN
 from harness.cli.opened import OpenedLab, host_named, lasting_host, open_host, opened_lab
 from harness.cli.run import demo
@@ -32,7 +33,7 @@ from harness.host.area import sweep
 from harness.host.host import Host
 from harness.host.lease import FOLDER, lease_holder
 from harness.host.rights import find_script, programs, sudoers
-from harness.host.sshlogin import Credentials, fetch_host_key, fingerprint, trust
+from harness.host.sshlogin import Credentials, compare_command, fetch_host_key, fingerprint, trust
 from harness.host.status import host_status, status_lines
 from harness.lab import GuestTemplate, HostKind, HostSpec, Lab, load_lab, resolve_secret
 from harness.lab.match import cannot_carry
@@ -192,12 +193,9 @@ def _trust(arguments: argparse.Namespace) -> int:
     # with a jump host, that one has to let us in first
     key = fetch_host_key(spec, Credentials(lambda ref: resolve_secret(ref).reveal()))
     print(f"host {spec.name} ({spec.address}:{spec.port}) shows\n    {fingerprint(key)}")
-    print(f"Compare it there: ssh-keygen -lf /etc/ssh/ssh_host_{key.get_name().removeprefix('ssh-')}_key.pub")
-    if not arguments.yes:
-        if not sys.stdin.isatty():
-            raise ConfigurationError("nobody is there to be asked", mend="compare it, then say --yes")
-        if input("Record it? [y/N] ").strip().lower() not in {"y", "yes"}:
-            return 1
+    print(f"Compare it there: {compare_command(key)}")
+    if not arguments.yes and not agreed("Record it?", mend="compare it, then say --yes"):
+        return 1
     print(f"recorded in {trust(spec, key)}")
     return 0
 

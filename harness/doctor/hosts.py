@@ -37,7 +37,6 @@ _TOOLS = {
     "qemu-img": ("clones are overlays made by it", "apt-get install qemu-utils, yum install qemu-img"),
     "iperf3": ("the peer of network tests", "apt-get install iperf3, yum install iperf3"),
 }
-_NOT_FOUND = 127  # sudo itself
 # The hypervisor shows what a guest writes to port 0xE9 at debug level (facts/pv-drivers.md 7).
 _LOUD_ENOUGH = ("all", "debug")
 
@@ -104,7 +103,7 @@ def _check_sudo(host: Host) -> Check:
 
 def _is_missing(result: CommandResult) -> bool:
     """A program that is not there is the toolstack's check, or the tools'."""
-    return result.rc != _NOT_FOUND and "command not found" in result.stderr
+    return not result.not_found and "command not found" in result.stderr
 
 
 # -- Xen and its toolstack

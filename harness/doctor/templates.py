@@ -11,7 +11,7 @@ from harness.errors import ConfigurationError, InfrastructureError
 from harness.host.clone import can_reflink
 from harness.host.host import Host
 from harness.host.numbers import whole_number
-from harness.host.space import parse_space
+from harness.host.space import space_of
 from harness.host.volumes import Volume, find_volume, is_device, room_for
 from harness.lab import CloneMethod, GuestTemplate, resolve_secret
 from harness.model import GuestKind
@@ -124,7 +124,7 @@ def _check_format(subject: str, host: Host, image: str) -> Check:
 
 
 def _check_room(subject: str, host: Host, size_mib: int) -> Check:
-    space = parse_space(host.shell.check(["df", "-P", "-k", host.spec.storage], repeatable=True))
+    space = space_of(host.shell, host.spec.storage)
     needed = size_mib * host.spec.max_guests
     found = f"{host.spec.max_guests} full copies take up to {needed} MiB, {space.free_mib} are free"
     if space.free_mib >= needed:

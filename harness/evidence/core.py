@@ -13,7 +13,7 @@ from harness.evidence.courier import whole_or_gone
 from harness.evidence.notes import Notes
 from harness.guest.guest import Guest
 from harness.host.area import RunArea
-from harness.host.space import parse_space
+from harness.host.space import space_of
 
 __all__ = ["CORE", "dump_core"]
 
@@ -35,7 +35,7 @@ def dump_core(guest: Guest, area: RunArea, folder: Path, notes: Notes) -> tuple[
     toolstack, shell = guest.host.toolstack, guest.host.shell
     domain = toolstack.find(guest.name)
     memory_mib = domain.memory_mib if domain is not None else 0
-    free_mib = parse_space(shell.check(["df", "-P", "-k", area.folder], repeatable=True)).free_mib
+    free_mib = space_of(shell, area.folder).free_mib
     if domain is None or free_mib < memory_mib or memory_mib * _MIB > _LARGEST:
         notes.add(
             f"core dump: none made of {guest.name}: {memory_mib} MiB of memory, {free_mib} MiB free in "

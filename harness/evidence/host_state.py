@@ -21,7 +21,6 @@ __all__ = ["STATE_COLLECTORS", "Look"]
 _ONLY_XM = (ToolstackName.XM,)
 _NOT_XM = (ToolstackName.XL, ToolstackName.LIBVIRT)
 _ANY = tuple(ToolstackName)
-_NOT_FOUND = 127
 _VCPUS = "guest-vcpus.txt"
 
 
@@ -81,7 +80,7 @@ def _answer(look: Look, scene: Scene, deadline: Deadline, put: Put) -> None:
     if scene.host.toolstack.name not in look.toolstacks:
         return
     result = scene.run(look.argv, deadline)
-    if result.rc == _NOT_FOUND:
+    if result.not_found:
         raise CommandFailed(f"host {scene.host.name} has no {look.argv[0]}")
     ended = f" (ended with {result.rc})" if result.rc else ""
     put(look.file, f"$ {shlex.join(look.argv)}{ended}\n{result.stdout}{result.stderr}")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from harness.errors import InfrastructureError
 from harness.host.host import Host
-from harness.host.space import parse_space
+from harness.host.space import space_of
 from harness.host.state import moment, read_note, state_path
 from harness.host.volumes import find_volume, is_device, room_for
 from harness.lab import HostKind, HostSpec
@@ -77,7 +77,7 @@ def look_at(host: Host, images: Iterable[str] = ()) -> None:
     if info.total_mib <= 0:
         raise InfrastructureError(f"host {host.name}: its toolstack knows of no memory", mend="pvhck doctor")
     storage = host.spec.storage
-    space = parse_space(host.shell.check(["df", "-P", "-k", storage], repeatable=True))
+    space = space_of(host.shell, storage)
     if space.free_mib < _LEAST_FREE_MIB:
         raise InfrastructureError(
             f"host {host.name}: {space.free_mib} MiB free in {storage}, less than {_LEAST_FREE_MIB}",

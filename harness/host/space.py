@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from harness.errors import OutputNotUnderstood
+from harness.host.ssh import SshShell
 
-__all__ = ["Space", "parse_space"]
+__all__ = ["Space", "parse_space", "space_of"]
 
 
 @dataclass(frozen=True)
@@ -16,6 +17,15 @@ class Space:
     total_mib: int
     free_mib: int
     mounted: str
+
+
+def space_of(shell: SshShell, folder: str) -> Space:
+    """The file system that a folder of a host lies in.
+
+    Raises:
+        CommandFailed: there is no such folder.
+    """
+    return parse_space(shell.check(["df", "-P", "-k", folder], repeatable=True))
 
 
 def parse_space(text: str) -> Space:

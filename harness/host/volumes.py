@@ -26,7 +26,6 @@ __all__ = [
 
 _MIB = 1 << 20
 _FULL_PERCENT = 95.0
-_NO_LVM = 127
 _REMOVE_S = 60
 # whole bytes: the decimals of other units are written as the host's language has them
 _LVS = ("lvs", "--noheadings", "--units", "b", "--nosuffix", "--separator", "|", "-o")
@@ -135,7 +134,7 @@ def volume_names(shell: SshShell) -> tuple[str, ...]:
         InfrastructureError: LVM is there and does not answer.
     """
     result = shell.run([*_LVS, "vg_name,lv_name"], repeatable=True)
-    if result.rc == _NO_LVM:
+    if result.not_found:
         return ()
     if not result.ok:
         raise InfrastructureError(f"host {shell.spec.name}: {result.describe()}", mend="lvs; vgs; pvs")

@@ -21,7 +21,7 @@ from harness.host.area import RunArea, domain_name, remove_leftovers, sweep
 from harness.host.domain import DiskSpec, DomainSpec, NicSpec
 from harness.host.host import Host
 from harness.host.lease import HostLease, holder_now
-from harness.host.space import parse_space
+from harness.host.space import space_of
 from harness.host.toolstack.protocol import DomainInfo
 from harness.image.follow import Follower
 from harness.image.gate import Gate, pass_gate
@@ -36,7 +36,6 @@ __all__ = ["Reporter", "build_image"]
 _UPLOAD_S = 3600
 _EXPECTED_S = 2 * 3600  # for whoever waits for the host
 _NUMBER = 1  # of the domain that is set up
-_NOT_FOUND = 127
 _MIB = 1 << 20
 _LARGEST_BY_SUDO = 1 << 30  # bytes
 _WINDOWS_MIB = 16 * 1024  # what a fresh Windows, its page file and a clone come to: our figure
@@ -109,9 +108,9 @@ def check_host(host: Host, plan: Plan) -> None:
             f"{request.iso.name} has {plan.medium.size // _MIB} MiB",
             mend="build on a host where root may log in",
         )
-    if host.shell.run(["qemu-img", "--version"], repeatable=True).rc == _NOT_FOUND:
+    if host.shell.run(["qemu-img", "--version"], repeatable=True).not_found:
         raise ToolMissing(f"host {host.name} has no qemu-img", mend="apt-get install qemu-utils")
-    free = parse_space(host.shell.check(["df", "-P", "-k", spec.storage], repeatable=True)).free_mib
+    free = space_of(host.shell, spec.storage).free_mib
     needed = plan.medium.size // _MIB + _WINDOWS_MIB
     if free < needed:
         raise ConfigurationError(

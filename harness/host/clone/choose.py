@@ -14,8 +14,6 @@ from harness.model import ToolstackName
 
 __all__ = ["choose_strategy"]
 
-_NOT_FOUND = 127
-
 
 def choose_strategy(host: Host, image: str, target: str) -> CloneStrategy:
     """The strategy of the host's section; ``auto`` takes the first that this image and its place allow.
@@ -49,4 +47,4 @@ def _has_qemu_img(host: Host) -> bool:
     """Not beside xend: qemu-img of that time knows neither ``-F`` nor ``--output=json``."""
     if host.toolstack.name is ToolstackName.XM:
         return False
-    return host.shell.run(["qemu-img", "--version"], repeatable=True).rc != _NOT_FOUND
+    return not host.shell.run(["qemu-img", "--version"], repeatable=True).not_found

@@ -18,7 +18,6 @@ from harness.model import CommandResult, ToolstackName, XenVersion
 
 __all__ = ["Chosen", "choose_toolstack"]
 
-_NOT_FOUND = 127
 _FIRST_LIBVIRT = XenVersion(4, 6)  # docs/drvxen.rst of libvirt
 _FIRST_XL = XenVersion(4, 1)  # xl of 4.0 lacks shutdown and device commands (facts/pv-drivers.md 8.1)
 
@@ -119,4 +118,4 @@ def _xm(shell: SshShell, why: str) -> Chosen:
 
 
 def _is_there(result: CommandResult) -> bool:
-    return result.rc != _NOT_FOUND and "not found" not in result.stderr
+    return not result.not_found and "not found" not in result.stderr
