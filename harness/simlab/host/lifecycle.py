@@ -132,6 +132,7 @@ class Lifecycle:
         """Take a domain away at once; False if somebody else was quicker."""
         if not self._take(domain):
             return False
+        # seen on nested 4.17 while xl that made the domain still waits for its end (xl_vmcontrol.c)
         if not self._host.xend:
             self._log(domain, f"Domain {domain.domid} has been destroyed.")
         return True

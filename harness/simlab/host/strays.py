@@ -62,4 +62,5 @@ def model_words(domain: Domain) -> str:
 
 
 def _device(domid: int, index: int) -> str:
+    # netback's name for it (Linux drivers/net/xen-netback/interface.c); QEMU's tap beside it is not played
     return f"{DEVICES}/vif{domid}.{index}"
