@@ -13,4 +13,5 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--pv-real-xen", action="store_true", help="run tests/contract and tests/xen on the nested real Xen"
     )
+    group.addoption("--pv-record", metavar="FOLDER", help="keep what the real host's programs say there")
     group.addoption("--pv-xen", default="4.17", help="which version of Xen the nested lab has")

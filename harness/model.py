@@ -117,12 +117,16 @@ class XenVersion:
         return f"{self.major}.{self.minor}"
 
 
+SIGNALLED = -1  # of a command that has no exit code, as paramiko gives it
 _NOT_FOUND = 127  # POSIX, Shell Command Language, 2.8.2
 
 
 @dataclass(frozen=True)
 class CommandResult:
-    """A finished command. ``stdout`` and ``stderr`` are text; undecodable bytes are replaced."""
+    """A finished command. ``stdout`` and ``stderr`` are text; undecodable bytes are replaced.
+
+    ``rc`` is ``SIGNALLED`` for one that somebody killed.
+    """
 
     argv: tuple[str, ...]
     rc: int
@@ -143,7 +147,8 @@ class CommandResult:
     def describe(self) -> str:
         """One line for people: the command, its exit code, its last words."""
         words = (self.stderr.strip() or self.stdout.strip()).splitlines()
-        return f"{shlex.join(self.argv)}: exit code {self.rc}" + (f": {words[-1]}" if words else "")
+        ended = "ended by a signal" if self.rc == SIGNALLED else f"exit code {self.rc}"
+        return f"{shlex.join(self.argv)}: {ended}" + (f": {words[-1]}" if words else "")
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from harness.dump import Crash, crash_in_log
 from harness.dump.xenlog import MARK, TELLS
 from harness.errors import ChannelError, GuestCrashed, GuestError, InfrastructureError
+from harness.guest.fate import model_lost
 from harness.guest.guest import Guest
 from harness.host.toolstack.protocol import DomainInfo
 from harness.model import GuestKind
@@ -53,7 +54,8 @@ class CrashWatch:
         Raises:
             GuestCrashed: the domain is in state c, or there are new dumps, bugchecks or unclean stops.
             GuestError: it answered before the test, runs, and answers no more.
-            InfrastructureError: the nested lab restarted the guest (triple fault under TCG).
+            InfrastructureError: the nested lab restarted the guest (triple fault under TCG), or its device
+                model is gone.
         """
         guest = self._guest
         domain = guest.host.toolstack.find(guest.name)
@@ -79,6 +81,8 @@ class CrashWatch:
             if words:
                 raise GuestCrashed(f"{guest.name}: {words}") from after.silence
             raise after.silence
+        if domain is not None and (lost := model_lost(guest.host, domain)) is not None:
+            raise lost
 
     @property
     def dumps_before(self) -> frozenset[tuple[str, str]] | None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from harness.errors import GuestCrashed, GuestGone, HarnessError, InfrastructureError
+from harness.host.devicemodel import lost_model
 from harness.host.host import Host
 from harness.host.toolstack.protocol import DomainInfo
 
-__all__ = ["fate"]
+__all__ = ["fate", "model_lost"]
 
 
 def fate(
@@ -31,7 +32,20 @@ def fate(
     if domain.paused and not domain.shutdown:
         return _meddled(host, f"somebody paused {name}; {error}")
     went = "" if restarting else _went(domain, domid)
-    return GuestGone(f"{name} {went}; {error}") if went else None
+    if went:
+        return GuestGone(f"{name} {went}; {error}")
+    return model_lost(host, domain, f"; {error}")
+
+
+def model_lost(host: Host, domain: DomainInfo, also: str = "") -> InfrastructureError | None:
+    """What to raise if a domain's device model is gone, None if it is not; ``also`` ends its words."""
+    lost = lost_model(host.shell, host.toolstack, domain)
+    if not lost:
+        return None
+    return InfrastructureError(
+        f"host {host.name}: {lost}{also}",
+        mend=f"see why it ended: /var/log/xen/qemu-dm-{domain.name}.log, dom0's kernel log (segfault, OOM)",
+    )
 
 
 def _went(domain: DomainInfo, domid: int) -> str:

@@ -194,6 +194,7 @@ class Guest:
                 raise GuestError(f"{self.name} did not reboot: {error}") from error
             self.disconnect(polite=False)
             if not self._answered:
+                self._raise_if_meddled(error)
                 raise
             raise self._silent(error, "does not come back", booting=True) from error
         self._answered = True
@@ -332,6 +333,12 @@ class Guest:
         return self._silent(error, "is silent although its host answers")
 
     # -- inner parts
+
+    def _raise_if_meddled(self, error: HarnessError) -> None:
+        """Of a guest that has never answered only this is known: what somebody did to its domain."""
+        known = fate(self.host, self.name, self._find(), 0, error)
+        if isinstance(known, InfrastructureError):
+            raise known from error
 
     def _silent(self, error: HarnessError, words: str, *, booting: bool = False) -> HarnessError:
         """What a guest that has answered before has come to: ``words`` say it if nothing of it lives."""

@@ -1,7 +1,11 @@
 """Figures of a whole host that must be the same when domains have come and gone; what leaks without a name.
 
 Memory that no domain has, domains that Xen cannot let go of, dom0's event channels, files where toolstacks
-leave them. After osstest's ts-leak-check, as facts/xen-peers.md 2.1 and 2.5 have it.
+leave them. Grants show in these: one that somebody in dom0 never unmapped keeps its domain as a zombie, and
+its memory. They are not counted one by one: only `xl debug-keys g` tells of them, by pages of lines in Xen's
+log, which is a ring, and would lose what guests said of their crashes.
+
+After osstest's ts-leak-check, as facts/xen-peers.md 2.1 and 2.5 have it.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ from harness.host.sshchannel import LOST, Hold, LineReader, Unread, as_text, fee
 from harness.host.sshlogin import Credentials, Login, open_client
 from harness.host.tunnel import Tunnel
 from harness.lab import HostSpec
-from harness.model import CommandResult
+from harness.model import SIGNALLED, CommandResult
 
 __all__ = ["SshShell"]
 
@@ -38,6 +38,7 @@ _log = logging.getLogger(__name__)
 _SESSIONS = 8
 _CHUNK = 1 << 16
 _FILE_S = 900
+_ENDING_S = 1.0
 
 # A background process that is ended when the channel's stdin closes: nothing outlives us there.
 _STREAM_SCRIPT = '"$@" </dev/null & p=$!; cat >/dev/null; kill $p 2>/dev/null; wait $p'
@@ -331,9 +332,9 @@ class SshShell:
                 self.close()
                 raise self._lost(shlex.join(argv), error) from error
             code = channel.recv_exit_status()
-        if code < 0:
-            self.close()
-            raise self._lost(shlex.join(argv), None)
+            if code == SIGNALLED and _ends(channel.get_transport()):
+                self.close()
+                raise self._lost(shlex.join(argv), None)
         return code, out, err
 
     @contextmanager
@@ -364,6 +365,17 @@ class SshShell:
             f"host {self.spec.name}: cannot write {path}: {why}",
             mend=f"look at the space and the rights there: df -h {shlex.quote(path)}{owner}",
         )
+
+
+def _ends(transport: paramiko.Transport | None) -> bool:
+    """Whether a connection is lost on which a command just ended without an exit code.
+
+    paramiko (4.0.0) gives -1 for a command that a signal ended, too: it does not take in "exit-signal". When
+    the connection is lost it lets go of the channels first, and its thread ends a moment later.
+    """
+    if transport is not None:
+        transport.join(_ENDING_S)
+    return transport is None or not transport.is_active()
 
 
 def _opened(source: Path | bytes) -> io.BytesIO | io.BufferedReader:

@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from harness.host.devicemodel import served_by
+
 __all__ = ["Gone", "ports_of", "processes_of", "store_paths_of"]
 
 # QEMU and the old ioemu, blktap 2 and 3, qemu-nbd; xl stays for each domain to restart it (xl_vmcontrol.c)
 _PROGRAMS = re.compile(r"qemu\S*|\S*-qemu-\S*|tapdisk\S*|blktap\S*|xl|xm")
 _PROCESS = re.compile(r"\s*(?P<pid>\d{1,9})\s+(?P<words>.+)")
-_BY_NUMBER = re.compile(r"-xen-domid (\d{1,9})\b|-d (\d{1,9}) -domain-name\b")
 _PORT = re.compile(r"(?:vif|tap)(?P<domid>\d{1,9})\.\d+(?:-emu)?")
 _NAMED = re.compile(r"(?P<folder>/local/domain/(?P<domid>\d{1,9})|/vm/[^/]+)/name")
 # libxl 4.17: /libxl/ID, its back ends' folders by front end, the device model's
@@ -61,7 +62,7 @@ def _domain_of(gone: Gone, words: str) -> str:
     names = {match.group() for match in gone.names.finditer(words)}
     if names & gone.listed:
         return ""
-    numbers = {int(one or other) for one, other in _BY_NUMBER.findall(words)} & gone.domids
+    numbers = served_by(words) & gone.domids
     found = [*filter(gone.named, sorted(names)), *(f"domain {number}" for number in sorted(numbers))]
     return found[0] if found else ""
 

@@ -122,7 +122,7 @@ def _bring_back(guest: Guest, deadline: Deadline, notes: Notes, *, may_reset: bo
     domain = guest.host.toolstack.find(guest.name)
     runs = domain is not None and not (domain.crashed or domain.shutdown or domain.paused)
     if not runs and not may_reset:
-        notes.add(f"dumps: {guest.name} is left as it is: guests of this run are kept")
+        notes.add(f"dumps: {guest.name} is left as it is: it stays after this run")
         return False
     if not runs:
         guest.kill()

@@ -42,6 +42,7 @@ class FaultKind(StrEnum):
     POWER_CUT = "power-cut"
     DOMAIN_DESTROYED = "domain-destroyed"
     DOMAIN_PAUSED = "domain-paused"
+    MODEL_KILLED = "model-killed"
     CLONE_FAILS = "clone-fails"
     SETUP_HANGS = "setup-hangs"
     SETUP_LEAVES = "setup-leaves"
@@ -105,6 +106,7 @@ FAULT_TABLE: dict[FaultKind, _Entry] = {
     FaultKind.POWER_CUT: _Entry(_HOST, "The host is gone, with all that ran on it"),
     FaultKind.DOMAIN_DESTROYED: _Entry(_HOST, "Somebody destroys the domains that are there"),
     FaultKind.DOMAIN_PAUSED: _Entry(_HOST, "Somebody pauses the domains that are there"),
+    FaultKind.MODEL_KILLED: _Entry(_HOST, "The device models of the domains that are there are killed"),
     FaultKind.LEAKS: _Entry(
         _HOST,
         "This stays of a domain that is gone",

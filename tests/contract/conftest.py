@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import shlex
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 from contract_lab import SIMULATED_ROWS, ContractLab, Row, real_lab, real_rows, simulated_lab
 from contract_record import KINDS, Recorder, matrix
+from recording import recorded_into
 from rich.console import Console
 
 import harness
@@ -82,7 +84,10 @@ def contract_lab(
     """One host of the lab that was asked for, driven by one toolstack."""
     make = real_lab if request.config.getoption("--pv-real-xen") else simulated_lab
     folder = tmp_path_factory.mktemp("contract")
-    with make(request.param, folder, request.config.stash[_recorder]) as lab:
+    with contextlib.ExitStack() as stack:
+        if place := request.config.getoption("--pv-record"):
+            stack.enter_context(recorded_into(Path(place)))
+        lab = stack.enter_context(make(request.param, folder, request.config.stash[_recorder]))
         if lab.real:
             note_real_xen(lambda: lab.host.shell.run(["xl", "dmesg"]).stdout, lab.spoil_all)
         yield lab

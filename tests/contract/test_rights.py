@@ -189,7 +189,7 @@ def test_evidence_of_the_host_is_the_same_that_root_gets(tester, contract_lab, t
 
 @pytest.mark.slow
 def test_a_guest_is_booted_asked_given_a_file_and_taken_away(tester, area, contract_lab, tmp_path):
-    template = contract_lab.bare_template
+    template = contract_lab.full_template  # without a driver a disk cannot be taken away (since 4.15)
     guest = make_guest(tester, area, template, 2, contract_lab.login(template), report=lambda _: None)
     try:
         guest.start()

@@ -24,6 +24,7 @@ _ALL = ("lease", "clone", *_FROM_BOOT)
 _OF_HOST = frozenset({"hypervisor.txt", "domains.txt", "state-processes.txt"})
 _OF_GUEST = _OF_HOST | {"channel.jsonl", "xenstore.txt", "domain-config.txt", "screen.png", "xl.txt"}
 _GONE = _OF_HOST | {"channel.jsonl", "xl.txt"}  # of a domain that is not there any more
+_NO_MODEL = _OF_GUEST - {"screen.png", "domain-config.txt"}  # its device model is asked for these
 _HUNG = _OF_GUEST | {"nmi.txt"}
 _NO_LISTS = frozenset({"hypervisor.txt", "state-processes.txt"})
 _NONE: frozenset[str] = frozenset()  # the host itself does not answer
@@ -90,8 +91,9 @@ STRIKES: tuple[Strike, ...] = (
     # -- somebody else is at work there
     *_broken("domain-destroyed", ("boot",), "host sim-a: there is no domain", _OF_HOST),
     *_broken("domain-destroyed", _FROM_BOOT[1:], r"host sim-a: somebody destroyed pvhck-\S+", _GONE),
-    *_broken("domain-paused", ("boot",), r"answers by WinRM; last seen: \S+ has no address", _OF_GUEST),
-    *_broken("domain-paused", _FROM_BOOT[1:], r"host sim-a: somebody paused pvhck-\S+", _OF_GUEST),
+    *_broken("domain-paused", _FROM_BOOT, r"host sim-a: somebody paused pvhck-\S+", _OF_GUEST),
+    # what a guest has by PV goes on
+    *_broken("model-killed", _FROM_BOOT[:-1], r"host sim-a: the device model of pvhck-\S+ \(", _NO_MODEL),
     # -- WinRM: the lab's fault until the guest has answered once, and whenever it refuses the login
     *_of_guest("winrm-401", _FROM_BOOT, None, "refuses user Administrator", _OF_GUEST),
     *_of_guest("winrm-400", ("boot",), None, "answers by WinRM; last seen: .* HTTP 400", _OF_GUEST),

@@ -415,3 +415,24 @@ def test_switches_of_commands_strike_whichever_toolstack_it_is_and_not_before_th
         host.run(f"{program} create nothing.cfg")  # whether or not that can be
         failed = host.run(f"{program} list")
     assert (failed.rc, failed.err) == (1, f"{program} list failed, as its fault switch has it\n")
+
+
+# -- a device model that is gone
+
+
+def test_a_domain_whose_device_model_is_gone_is_listed_and_not_described_as_on_real_xen(host):
+    host.create()
+    (domain,) = host.host.hypervisor.domains()
+    pid = host.ok("xenstore-read /local/domain/1/image/device-model-pid").strip()
+    assert "-xen-domid 1 " in host.ok(f"ps -p {pid} -o args=")
+    host.host.lifecycle.lose_model(domain)
+
+    assert host.run(f"ps -p {pid} -o args=").rc == recorded("xen-4.17", "ps-of-gone-model").rc
+    assert "win1" in host.ok("xl list")
+    as_recorded(host.run("xl list -l win1"), "xen-4.17", "model-gone-list-l")
+    monitor = host.run("xl qemu-monitor-command win1 'screendump /tmp/x.ppm'")
+    as_recorded(monitor, "xen-4.17", "model-gone-monitor")
+    host.ok("xl pause win1")
+    as_recorded(host.run("xl unpause win1"), "xen-4.17", "model-gone-unpause")
+    as_recorded(host.run("xl destroy win1"), "xen-4.17", "model-gone-destroy")
+    assert "win1" not in host.ok("xl list")

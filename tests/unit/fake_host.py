@@ -38,6 +38,9 @@ def recorded(name: str, folder: str = "xen-4.17") -> tuple[int, str, str]:
     return code, "".join(lines[2:end]), "".join(lines[end + 1 :])
 
 
+NO_NODE = recorded("xenstore-read-missing")
+
+
 class FakeShell:
     """``SshShell`` from a table: whole command lines, or their first words. Unknown ones end with 127."""
 

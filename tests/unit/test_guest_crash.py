@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 
 import pytest
+from fake_host import NO_NODE, SPEC, Answer, FakeShell
 
 from harness.errors import GuestCrashed, GuestHung, InfrastructureError
 from harness.guest.crash import CrashWatch, crash_told
@@ -51,6 +52,7 @@ class Scene:
     stops: StopEvents = QUIET
     silence: Exception | None = None
     qemu: str = ""
+    told: dict[str, Answer] = field(default_factory=dict)  # of its device model
 
     @property
     def host(self):
@@ -59,9 +61,7 @@ class Scene:
             domains=lambda: tuple(self.present),
             find=lambda name: next((one for one in self.present if one.name == name), None),
         )
-        shell = SimpleNamespace(
-            run=lambda argv: SimpleNamespace(stdout=self.qemu if argv[0] == "tail" else "")
-        )
+        shell = FakeShell(SPEC, {"tail": self.qemu, "xenstore-read": NO_NODE} | self.told)
         return SimpleNamespace(toolstack=toolstack, shell=shell, name="xen1")
 
     @property
@@ -81,6 +81,17 @@ def found(scene: Scene, change) -> str:
     with pytest.raises(GuestCrashed) as caught:
         watch.check()
     return str(caught.value)
+
+
+def test_a_device_model_that_is_gone_is_the_hosts_fault_though_the_guest_answers():
+    scene = Scene()
+    watch = CrashWatch(scene)
+    scene.told = {"xenstore-read /local/domain/7/image/device-model-pid": "801\n"}
+    with pytest.raises(InfrastructureError, match=r"device model of win1 \(process 801\) is gone") as caught:
+        watch.check()
+    assert caught.value.mend == (
+        "see why it ended: /var/log/xen/qemu-dm-win1.log, dom0's kernel log (segfault, OOM)"
+    )
 
 
 def test_a_quiet_test_is_no_crash():

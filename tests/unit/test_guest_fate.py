@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from fake_host import NO_NODE, SPEC, Answer, FakeShell
 
 from harness.errors import GuestCrashed, GuestGone, GuestUnreachable, HarnessError, InfrastructureError
 from harness.guest.fate import fate
@@ -28,8 +30,17 @@ _THERE = DomainInfo(
 )
 
 
-def _fate(domain: DomainInfo | None, *, taken: bool = False, restarting: bool = False) -> HarnessError | None:
-    host: Any = SimpleNamespace(name="xen1", toolstack=SimpleNamespace(taken_away=lambda *_: taken))
+def _fate(
+    domain: DomainInfo | None,
+    *,
+    taken: bool = False,
+    restarting: bool = False,
+    told: Mapping[str, Answer] | None = None,
+) -> HarnessError | None:
+    toolstack = SimpleNamespace(taken_away=lambda *_: taken, find=lambda _: domain)
+    host: Any = SimpleNamespace(
+        name="xen1", toolstack=toolstack, shell=FakeShell(SPEC, told or {"xenstore-read": NO_NODE})
+    )
     return fate(host, "win1", domain, 7, _SILENT, restarting=restarting)
 
 
@@ -61,6 +72,21 @@ def test_a_domain_that_somebody_destroyed_is_not_the_guests_fault() -> None:
     assert isinstance(found, InfrastructureError)
     assert "somebody destroyed win1" in str(found)
     assert found.mend == "find out who else uses this host: pvhck lab status xen1"
+
+
+_PID = "xenstore-read /local/domain/7/image/device-model-pid"
+
+
+def test_a_guest_that_is_silent_because_its_device_model_died_is_not_at_fault() -> None:
+    found = _fate(_THERE, told={_PID: "801\n", "ps -p 801": (1, "", "")})
+    assert isinstance(found, InfrastructureError)
+    assert "host xen1: the device model of win1 (process 801) is gone" in str(found)
+    assert "no WinRM" in str(found)
+
+
+def test_a_guest_whose_device_model_runs_is_judged_by_itself() -> None:
+    words = "/usr/libexec/xen-qemu-system-i386 -xen-domid 7 -name win1\n"
+    assert _fate(_THERE, told={_PID: "801\n", "ps -p 801": words}) is None
 
 
 @pytest.mark.parametrize("domain", [_THERE, replace(_THERE, running=True, blocked=False)])

@@ -21,6 +21,7 @@ from test_host_support import shell_on
 
 from harness.deadline import Deadline, Done, NotYet, wait_until
 from harness.errors import CommandFailed, CommandTimedOut, HostUnreachable, InfrastructureError
+from harness.model import SIGNALLED
 
 
 @pytest.fixture(scope="module")
@@ -154,6 +155,18 @@ def test_after_a_lost_connection_a_repeatable_command_is_run_once_more(host):
 
     assert shell.run(["breaks"], repeatable=True).ok
     assert marker.read_text() == "x\nx\n"
+
+
+def test_a_command_that_somebody_kills_is_no_lost_connection(host):
+    shell, server = host
+    server.machine.program("xl", "echo half; echo so far >&2; kill -9 $PPID")
+
+    result = shell.run(["xl", "create", "a b"], repeatable=True)
+    assert (result.rc, result.stdout, result.stderr) == (SIGNALLED, "half\n", "so far\n")
+    assert result.describe() == "xl create 'a b': ended by a signal: so far"
+    with pytest.raises(CommandFailed, match="xl list: ended by a signal"):
+        shell.check(["xl", "list"])
+    assert len(server.transports) == 1, "the connection that was there went on"
 
 
 def test_after_a_lost_connection_a_command_that_changes_things_is_not_run_again(host):

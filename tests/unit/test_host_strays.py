@@ -47,6 +47,13 @@ def test_a_device_model_is_found_by_its_domain_s_number_too() -> None:
     )
 
 
+def test_in_a_listing_of_real_xen_the_model_and_the_xl_of_a_domain_are_found() -> None:
+    listing = recorded("ps-all")[1]
+    found = processes_of(gone(1), listing)
+    assert [words for _, words in found] == ["xen-qemu-system-i386 of domain 1"]
+    assert processes_of(gone(2), listing) == ()
+
+
 def test_programs_of_people_and_of_the_run_itself_are_let_be() -> None:
     numbers = {pid for pid, _ in processes_of(gone(7, 8), _PROCESSES)}
     assert not numbers & {"1", "806", "807", "808"}

@@ -15,7 +15,7 @@ from pathlib import Path
 import paramiko
 from paramiko.common import MSG_CHANNEL_SUCCESS
 
-from harness.deadline import Deadline, Done, NotYet, wait_until
+from harness.deadline import Deadline, Done, NotYet, WaitTimedOut, wait_until
 from harness.host.ssh import SshShell
 from harness.host.sshlogin import Credentials, known_hosts_file, trust
 from harness.lab import HostKind, HostSpec, SecretRef
@@ -158,12 +158,16 @@ class _Session(paramiko.ServerInterface):
 
     def _forward(self, chanid: int, sock: socket.socket) -> None:
         # the transport's queue of accepted channels is one for all: each would take the others'
-        channel = wait_until(
-            lambda: Done(found) if (found := self._transport._channels.get(chanid)) else NotYet(""),
-            subject="the channel is there",
-            deadline=Deadline.after(5),
-            interval_s=0.01,
-        )
+        try:
+            channel = wait_until(
+                lambda: Done(found) if (found := self._transport._channels.get(chanid)) else NotYet(""),
+                subject="the channel is there",
+                deadline=Deadline.after(5),
+                interval_s=0.01,
+            )
+        except WaitTimedOut:  # whoever asked for it has closed it meanwhile
+            sock.close()
+            return
         threads = [
             threading.Thread(target=_copy, args=(sock.recv, channel.sendall, channel.shutdown_write)),
             threading.Thread(
@@ -195,7 +199,8 @@ def _serve(channel: paramiko.Channel, process: subprocess.Popen[bytes]) -> None:
         stream.join()
     code = process.wait()
     with contextlib.suppress(OSError, EOFError):
-        channel.send_exit_status(code if code >= 0 else 128 - code)
+        if code >= 0:  # sshd tells of a signal in another way, which paramiko's client does not read
+            channel.send_exit_status(code)
         channel.close()
     stdin.join()
     process.stdout.close()

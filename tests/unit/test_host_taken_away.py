@@ -34,6 +34,13 @@ def test_xl_s_log_tells_of_the_life_that_was_taken(log: str, domid: int, *, take
     assert host.toolstack.taken_away("win1", domid) is taken
 
 
+def test_the_line_is_the_one_that_real_xl_wrote() -> None:
+    log = recorded("xl-log-destroyed")[1]
+    host = make_host({**RECORDED_XL, _LOG: log})
+    assert host.toolstack.taken_away("win1", 1)
+    assert not host.toolstack.taken_away("win1", 2)
+
+
 def test_without_a_log_nobody_is_accused() -> None:
     assert make_host(dict(RECORDED_XL)).toolstack.taken_away("win1", 9) is False
 

@@ -48,6 +48,8 @@ PROPERTIES: dict[str, tuple[str, ...]] = {
     "harness.dump.read": ("unit/test_dump_read.py",),
     "harness.dump.xenlog": ("unit/test_dump_xenlog.py",),
     "harness.evidence.picture": (GUEST, "unit/test_evidence_picture.py"),
+    "harness.evidence.courier": ("unit/test_evidence_properties.py",),
+    "harness.evidence.guest_side": ("unit/test_evidence_properties.py",),
     "harness.guest.agent": (WIRE, "pwsh/test_agent_loop.py"),
     "harness.guest.calls": (WIRE, "unit/test_guest_calls.py"),
     "harness.guest.crash": (GUEST,),
@@ -65,6 +67,7 @@ PROPERTIES: dict[str, tuple[str, ...]] = {
     "harness.host.state": (HOST,),
     "harness.host.status": (HOST,),
     "harness.host.strays": ("unit/test_host_strays.py",),
+    "harness.host.devicemodel": ("unit/test_host_devicemodel.py",),
     "harness.host.toolstack.libvirt_xml": (HOST, "unit/test_host_libvirt.py"),
     "harness.host.toolstack.pvsigns": (HOST,),
     "harness.host.toolstack.sxp": (HOST, "unit/test_host_sxp.py"),
@@ -195,7 +198,11 @@ NONE_NEEDED: dict[str, tuple[str, ...]] = {
         "harness.guest.agent.lint",
         "harness.guest.agent.surfaces",
     ),
-    "it moves bytes and texts as they are": ("harness.host.sshchannel",),
+    "it moves bytes and texts as they are": (
+        "harness.evidence.hang",
+        "harness.evidence.host_state",
+        "harness.host.sshchannel",
+    ),
     "it is a part of what is read or written as a whole, by whose properties it is tested": (
         "harness.dump.crash",
         "harness.dump.header",
@@ -210,12 +217,6 @@ NONE_NEEDED: dict[str, tuple[str, ...]] = {
     "it is a table, written out whole, and a test compares the page with it": ("harness.host.rights",),
     "a library reads the format (paramiko), and its errors are named": ("harness.host.sshlogin",),
     "it has tables for people, with rich": ("harness.doctor.render",),
-    "not yet: it was changed in another branch while this was written": (
-        "harness.evidence.courier",
-        "harness.evidence.host_state",
-        "harness.evidence.guest_side",
-        "harness.evidence.hang",
-    ),
     "its parts have properties, it puts them together": ("harness.package.build",),
     "a library reads the format (cryptography, ssl, pycdlib), and its errors are named": (
         "harness.image.iso",

@@ -20,7 +20,9 @@ from harness.errors import (
     ProvisioningFailed,
 )
 from harness.evidence import Scene, collect
+from harness.guest.crash import CrashWatch
 from harness.guest.guest import Guest
+from harness.guest.provision import remove_guest
 from harness.host.area import Leftover, RunArea, leftovers, remove_leftover
 from harness.host.clone import choose_strategy
 from harness.host.domain import DiskSpec, DomainSpec
@@ -166,8 +168,8 @@ def test_what_a_killed_xl_leaves_half_made_is_found_and_taken_away(xen_host: Hos
     spec = _still(area, xen_host, 90)
     # each domain that is there has an xl create of its own that waits for its end
     killer = f"while ! pkill -9 -f '[x]l create .*{spec.name}'; do :; done"
-    # a command that ends by a signal has no exit code: by SSH it looks like a connection that is lost
-    with xen_host.shell.stream(["sh", "-c", killer]), pytest.raises((CommandFailed, HostUnreachable)):
+    killed = "xl create .*: ended by a signal"
+    with xen_host.shell.stream(["sh", "-c", killer]), pytest.raises(CommandFailed, match=killed):
         xen_host.toolstack.create(spec)
 
     for item in _of(spec.name, xen_host, area):
@@ -176,6 +178,41 @@ def test_what_a_killed_xl_leaves_half_made_is_found_and_taken_away(xen_host: Hos
 
 
 # -- not survived
+
+
+def _kill_model(guest: Guest) -> str:
+    """Gives the process that was killed."""
+    pid = guest.host.xenstore.read(f"{guest.store}/image/device-model-pid")
+    guest.host.shell.check(["kill", "-9", pid])
+    return pid
+
+
+def test_a_device_model_that_is_killed_under_a_pv_guest_is_named_though_the_guest_goes_on(
+    guest: Guest, tmp_path: Path
+) -> None:
+    watch = CrashWatch(guest)
+    pid = _kill_model(guest)
+
+    with pytest.raises(InfrastructureError, match=rf"device model of {guest.name} \(process {pid}\) is gone"):
+        watch.check()
+    assert guest.operations.boot_id().boot_id == guest.boot_id
+    files = _evidence(guest, tmp_path)
+    assert files >= _OF_HOST | {"xenstore.txt", "notes.txt"}
+    assert "domain-config.txt" not in files, "libxl asks the device model for it"
+
+
+def test_a_device_model_that_is_killed_under_a_guest_without_pv_drivers_is_the_labs_fault(
+    boot: Callable[[str], Guest], area: RunArea, tmp_path: Path
+) -> None:
+    bare = boot("standin-bare")
+    _kill_model(bare)
+    error = _goes_wrong(bare)
+
+    assert isinstance(error, InfrastructureError)
+    assert f"the device model of {bare.name}" in str(error)
+    assert _evidence(bare, tmp_path) >= _OF_HOST
+    remove_guest(bare, area)
+    assert _of(bare.name, bare.host, area) == []
 
 
 def test_a_domain_that_somebody_destroys_is_the_labs_fault(

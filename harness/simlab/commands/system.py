@@ -177,10 +177,14 @@ def _dmesg(process: Process) -> int:
 
 
 def _ps(process: Process) -> int:
-    options = read_options(process, "aAeflo:wx")
+    options = read_options(process, "aAeflo:p:wx")
     rows = [(1, "/sbin/init"), (400, "/usr/sbin/oxenstored"), (410, "/usr/sbin/xenconsoled --log=all")]
     rows += process.host.strays.processes()
     rows += [(other.pid, " ".join(other.argv)) for other in process.session.table.items()]
+    if "-p" in options.values:  # of one process alone: with the layout of args=
+        asked = [words for pid, words in rows if str(pid) == options.values["-p"]]
+        process.out("".join(f"{words}\n" for words in asked))
+        return 0 if asked else 1
     if "-o" in options.values:  # only the layout of pid= and args= is played
         process.out("".join(f"{pid:7} {words}\n" for pid, words in rows))
         return 0

@@ -65,6 +65,7 @@ class Domain:
     gone: bool = False
     unplugged_disks: bool = False
     unplugged_nics: bool = False
+    model_gone: bool = False
     cpu_s: float = 0.0
     made_at: float = field(default_factory=time.time)
     machine: HostMachine | None = None
@@ -93,6 +94,11 @@ class Domain:
     def paused(self) -> bool:
         """Whether the toolstack has stopped its processors."""
         return self.pauses > 0
+
+    @property
+    def emulates_nics(self) -> bool:
+        """Whether the emulated twins of its interfaces work."""
+        return not (self.unplugged_nics or self.model_gone)
 
     @property
     def runs(self) -> bool:
@@ -136,7 +142,7 @@ class HostMachine:
                 MachineNic(
                     index,
                     nic.config.mac,
-                    nic.config.model if nic.emulated and not domain.unplugged_nics else None,
+                    nic.config.model if nic.emulated and domain.emulates_nics else None,
                 )
                 for index, nic in sorted(domain.nics.items())
             )

@@ -137,6 +137,17 @@ class Lifecycle:
             self._log(domain, f"Domain {domain.domid} has been destroyed.")
         return True
 
+    def lose_model(self, domain: Domain) -> None:
+        """The device model dies: what the guest has by PV goes on, its emulated interfaces do not.
+
+        Of its emulated disks and its next restart nothing is played.
+        """
+        self._host.strays.kill(self._model_pid(domain))
+        with self._host.hypervisor.lock:
+            domain.model_gone = True
+        if domain.guest is not None and domain.started:
+            domain.guest.devices_changed()
+
     def _take(self, domain: Domain) -> bool:
         if not self._end(domain):
             return False
@@ -284,7 +295,7 @@ class Lifecycle:
         unserve = self._backends.pop(domain.domid, None)
         if unserve is not None:
             unserve()
-        host.strays.end(int(host.store.get(f"{domain.root}/image/device-model-pid") or 0))
+        host.strays.end(self._model_pid(domain))
         self._leak(domain)
         for disk in () if host.strays.forgets("loop") else tuple(domain.disks.values()):
             host.loops.detach(disk.loop)
@@ -300,6 +311,9 @@ class Lifecycle:
         # a guess at all that QEMU has to say
         host.files.append(_model_log(domain), "xen-qemu-system-i386: terminating on signal 1 (xl)\n")
         return True
+
+    def _model_pid(self, domain: Domain) -> int:
+        return int(self._host.store.get(f"{domain.root}/image/device-model-pid") or 0)
 
     def _leak(self, domain: Domain) -> None:
         """What the switch ``leaks`` has stay that carries no name."""

@@ -164,6 +164,7 @@ class SimHost:
         for kind, happen in (
             (FaultKind.DOMAIN_DESTROYED, self.lifecycle.destroy),
             (FaultKind.DOMAIN_PAUSED, self.lifecycle.pause),
+            (FaultKind.MODEL_KILLED, self.lifecycle.lose_model),
             (FaultKind.POWER_CUT, self.lifecycle.destroy),
         ):
             if kind in self.faults and kind not in self._done:

@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 from harness.simlab.host.simhost import SimHost
 
 __all__ = [
+    "KILLED",
     "Command",
     "CommandError",
     "FileOutput",
@@ -26,7 +27,7 @@ __all__ = [
     "nowhere",
 ]
 
-_KILLED = 128 + 15
+KILLED = 128 + 15
 
 
 class Input(Protocol):
@@ -179,7 +180,7 @@ class Process:
             rc = self._complain(f"{self.argv[0]}: {error.filename or ''}: {error.strerror}\n", 1)
         finally:
             self.session.table.remove(self.pid)
-        return _KILLED if self.killed.is_set() else rc
+        return KILLED if self.killed.is_set() else rc
 
     def _complain(self, words: str, rc: int) -> int:
         try:

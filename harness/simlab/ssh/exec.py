@@ -8,7 +8,7 @@ from collections.abc import Callable
 import paramiko
 
 from harness.simlab.faults import FaultKind
-from harness.simlab.shell.process import Process, Session, Streams
+from harness.simlab.shell.process import KILLED, Process, Session, Streams
 from harness.simlab.shell.runner import Shell
 
 __all__ = ["run_channel"]
@@ -80,7 +80,8 @@ def run_channel(session: Session, channel: paramiko.Channel, line: bytes | None)
         rc = _MISTAKE
     with contextlib.suppress(BrokenPipeError, *_LOST):
         silence()
-        channel.send_exit_status(rc)
+        if rc != KILLED:  # sshd tells of a signal instead, which paramiko's client takes no notice of
+            channel.send_exit_status(rc)
     with contextlib.suppress(*_LOST):
         channel.close()
 

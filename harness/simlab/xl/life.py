@@ -7,12 +7,14 @@ from harness.simlab.commands.options import Options
 from harness.simlab.host.domain import Domain
 from harness.simlab.machine import StopReason
 from harness.simlab.shell.process import CommandError, Process
-from harness.simlab.xl.table import XlCommand, exit_minus_one, find_domain, libxl_error
+from harness.simlab.xl.table import XlCommand, exit_minus_one, find_domain, libxl_error, no_model
 
 __all__ = ["COMMANDS", "request_stop"]
 
 _ACPI_SINCE = XenVersion(4, 2)
 _NO_PARAVIRT, _TIMED_OUT, _FAILED = -10, -9, -3
+# as it was recorded in xen-4.17, model-gone-destroy.txt
+_EXITED = libxl_error("libxl_aoutils.c:646:libxl__kill_xs_path", "Device Model already exited")
 _CODES = {StopReason.POWEROFF: 0, StopReason.REBOOT: 1, StopReason.SUSPEND: 2, StopReason.CRASH: 3}
 
 
@@ -22,10 +24,10 @@ def _destroy(process: Process, options: Options) -> int:
         raise CommandError("Not destroying domain 0; use -f to force.\n")
     domain = find_domain(process, word)
     if domain.shutdown in {StopReason.POWEROFF, StopReason.REBOOT} and domain.paused:
-        # measured (facts/nested-xen.md): it is going down by itself; the line's place is a guess
-        place = "libxl_dm.c:3140:kill_device_model"
-        words = libxl_error(place, "Device Model already exited", domain.domid)
-        raise CommandError(f"{words}destroy failed (rc={_FAILED})\n", exit_minus_one(process))
+        # measured (facts/nested-xen.md): it is going down by itself
+        raise CommandError(f"{_EXITED}destroy failed (rc={_FAILED})\n", exit_minus_one(process))
+    if domain.model_gone:
+        process.err(_EXITED)
     process.host.lifecycle.destroy(domain)
     return 0
 
@@ -43,6 +45,10 @@ def _unpause(process: Process, options: Options) -> int:
         process.err(libxl_error(place, "Unpausing domain: Invalid argument", domain.domid))
         return 0
     process.host.lifecycle.unpause(domain)
+    if domain.model_gone:  # recorded: xen-4.17/model-gone-unpause.txt
+        place = "libxl_dom_suspend.c:615:dm_resume_done"
+        process.err(no_model(domain))
+        process.err(libxl_error(place, "Failed to resume device model: rc=-3", domain.domid))
     return 0
 
 

@@ -13,7 +13,7 @@ from harness.simlab.machine import StopReason
 from harness.simlab.shell.process import CommandError, Process
 from harness.simlab.xl.describe import describe
 from harness.simlab.xl.describe_sxp import describe_sxp
-from harness.simlab.xl.table import XlCommand, find_domain
+from harness.simlab.xl.table import XlCommand, find_domain, no_model
 
 __all__ = ["COMMANDS"]
 
@@ -27,7 +27,9 @@ def _list(process: Process, options: Options) -> int:
     domains = _chosen(process, options)
     if options.has("-l", "--long"):
         show = describe if process.host.version >= _JSON else describe_sxp
-        process.out(show(process.host, domains))
+        mute = [domain for domain in domains if domain is not None and domain.model_gone]
+        process.err("".join(no_model(domain) for domain in mute))
+        process.out(show(process.host, [domain for domain in domains if domain not in mute]))
         return 0
     verbose = options.has("-v", "--verbose")
     dom0_cpu = process.host.hypervisor.pass_cpu_time()

@@ -9,7 +9,7 @@ from harness.simlab.commands.options import Options
 from harness.simlab.host.domain import Domain, DomainDisk
 from harness.simlab.shell.process import CommandError, Process
 from harness.simlab.xl.saving import write_core
-from harness.simlab.xl.table import XlCommand, find_domain, libxl_error
+from harness.simlab.xl.table import XlCommand, find_domain, libxl_error, no_model
 
 __all__ = ["COMMANDS"]
 
@@ -51,6 +51,8 @@ def _dump_core(process: Process, options: Options) -> int:
 
 def _monitor(process: Process, options: Options) -> int:
     domain = find_domain(process, options.words[0])
+    if domain.model_gone:  # recorded: xen-4.17/model-gone-monitor.txt
+        raise CommandError(no_model(domain))
     match " ".join(options.words[1:]).split():
         case ["screendump", path]:
             return _screendump(process, domain, path)

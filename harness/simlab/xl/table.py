@@ -15,7 +15,7 @@ from harness.simlab.commands.toolstacks import play_faults
 from harness.simlab.host.domain import Domain
 from harness.simlab.shell.process import Command, CommandError, Process
 
-__all__ = ["LibxlFailure", "XlCommand", "exit_minus_one", "find_domain", "libxl_error", "make_xl"]
+__all__ = ["LibxlFailure", "XlCommand", "exit_minus_one", "find_domain", "libxl_error", "make_xl", "no_model"]
 
 # The first xl whose exit code tells of libxl's failure; before, it is 0.
 _HONEST = {
@@ -130,6 +130,12 @@ def find_domain(process: Process, word: str) -> Domain:
         rc = 1 if process.host.version >= _EXIT_FAILURE else 2
         raise CommandError(f"{word} is an invalid domain identifier (rc=-6)\n", rc)
     return domain
+
+
+def no_model(domain: Domain) -> str:
+    """What libxl says when it asks a device model that is gone; recorded: xen-4.17/model-gone-list-l.txt."""
+    words = f"Failed to connect to QMP socket /var/run/xen/qmp-libxl-{domain.domid}: Connection refused"
+    return libxl_error("libxl_qmp.c:1334:qmp_ev_lock_aquired", words, domain.domid)
 
 
 def libxl_error(place: str, text: str, domid: int | None = None) -> str:
