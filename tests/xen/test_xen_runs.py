@@ -32,7 +32,9 @@ _SCENARIOS = (
     "test_what_the_guest_writes_dom0_reads",
     "test_reboot_is_acknowledged_and_clean",
 )
-_CHANGES = ("test_reboot_is_acknowledged_and_clean",)
+# There is no build to judge an owner's drivers by, and nobody allowed a reboot.
+_SKIPPED = ("test_xenvif_works", "test_reboot_is_acknowledged_and_clean")
+_ADOPTED = {name: Outcome.SKIPPED if name in _SKIPPED else Outcome.PASSED for name in _SCENARIOS}
 _BOOT_S = 300
 _HOME = "/var/lib/pvhck/owner"
 _MAC = "00:16:3e:0a:0b:0c"
@@ -105,12 +107,8 @@ def test_an_adopted_domain_is_tested_and_stays_as_it_was(
     results = run_pvhck(tmp_path, xen_lab.hosts_ini(), words)
 
     found = _outcomes(results)
-    for name in _SCENARIOS:
-        if name in _CHANGES:
-            assert found[name][0] is Outcome.SKIPPED
-            assert "--allow reboot" in found[name][1]
-        else:
-            assert found[name] == (Outcome.PASSED, "")
+    assert {name: outcome for name, (outcome, _) in found.items()} == _ADOPTED
+    assert "--allow reboot" in found["test_reboot_is_acknowledged_and_clean"][1]
     assert {test.guest.adopted for test in results.tests if test.guest} == {"win1"}
     assert owned.wait_ready(owned.deadline(60)) == boot
     assert owned.domid == domid
