@@ -26,9 +26,10 @@ __all__ = ["CD_DRIVE", "CD_LABEL", "FileServer", "by_cd", "from_guest", "make_is
 CD_LABEL = "PVHCK"
 CD_DRIVE = "hdc"
 _CD_S = 60
-# Joliet: 64 characters with the version, and none of these; one beyond the BMP counts twice
+# Joliet: 64 characters with the version, and none of these; one beyond the BMP counts twice. What is . or ..
+# would be a folder.
 _CD_NAME_BYTES = 64  # what pycdlib 1.22.0 takes for those characters: it counts UTF-8
-_CD_NAME = re.compile(r"[^*/:;?\\\x00-\x1f\U00010000-\U0010ffff]{1,60}")
+_CD_NAME = re.compile(r"(?!\.{1,2}$)[^*/:;?\\\x00-\x1f\U00010000-\U0010ffff]{1,60}")
 
 
 def sha256_of(path: Path) -> str:

@@ -106,6 +106,7 @@ RECORDED_XL: Mapping[str, Answer] = {
     "xenstore-ls -f -p /local/domain/2": recorded("xenstore-ls-fp-guest"),
     "xenstore-ls -f -p /libxl/2": recorded("xenstore-ls-libxl"),
     "tail -c": (1, "", "tail: cannot open\n"),
+    "xenstore-read": NO_NODE,
 }
 
 

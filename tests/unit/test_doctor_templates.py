@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import requests
-from fake_host import TEMPLATE, make_guest, make_host, recorded
+from fake_host import NO_NODE, TEMPLATE, make_guest, make_host, recorded
 from rich.console import Console
 
 from harness.doctor import Check, State, check_booted, check_guest, check_template, exit_code, render, worst
@@ -106,7 +106,7 @@ def of_guest(system: Mapping[str, Any], security: Mapping[str, Any], **more: Any
         "remove_file": None,
         **more.pop("answers", {}),
     }
-    host = make_host({"xl list": recorded("xl-list")}, **more.pop("spec", {}))
+    host = make_host({"xl list": recorded("xl-list"), "xenstore-read": NO_NODE}, **more.pop("spec", {}))
     guest = make_guest(host, answers, **more)
     return {check.name: check for check in check_guest(guest)}
 

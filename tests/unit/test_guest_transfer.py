@@ -184,6 +184,8 @@ def test_files_are_on_the_cd_by_their_names(tmp_path):
     assert read_iso(tmp_path / "cd.iso") == {"größe 日本.bin": b"1" * 5000, "b.inf": b""}
 
 
+@example(name=".")
+@example(name="..")
 @example(name="\u0800" * 22)  # 66 bytes: 22 characters
 @given(name=st.text(st.characters(exclude_categories=("Cs", "Cc", "Cn", "Co")), min_size=1, max_size=70))
 def test_every_name_is_on_the_cd_or_refused(tmp_path_factory, name):

@@ -49,7 +49,7 @@ class Quirk:
         return self.since <= version and (self.before is None or version < self.before)
 
 
-_REAL = (_xen("4.14"), _xen("4.17"))
+_REAL = (_xen("4.14"), _xen("4.17"), _xen("4.20"))
 
 JSON_LIST = Quirk(
     "`list -l` is JSON; before, an s-expression", "libxl/xl_cmdimpl.c printf_info", _xen("4.2"), seen=_REAL
@@ -97,7 +97,7 @@ KEPT_DISKS = Quirk(
     "`block-detach` leaves a disk that the guest keeps; before, it is taken by force",
     "xl/xl_block.c, 6df07f9fbe",
     _xen("4.15"),
-    seen=(_xen("4.17"),),
+    seen=(_xen("4.17"), _xen("4.20")),
 )
 
 
