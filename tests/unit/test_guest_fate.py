@@ -8,26 +8,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from fake_host import NO_NODE, SPEC, Answer, FakeShell
+from fake_host import NO_NODE, SPEC, WIN1, Answer, FakeShell
 
 from harness.errors import GuestCrashed, GuestGone, GuestUnreachable, HarnessError, InfrastructureError
 from harness.guest.fate import fate
 from harness.host.toolstack.protocol import DomainInfo
 
 _SILENT = GuestUnreachable("no WinRM")
-_THERE = DomainInfo(
-    "win1",
-    7,
-    512,
-    1,
-    running=False,
-    blocked=True,
-    paused=False,
-    shutdown=False,
-    dying=False,
-    reason="",
-    cpu_s=1.0,
-)
+_THERE = replace(WIN1, domid=7)
 
 
 def _fate(

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from fake_host import NO_NODE, RECORDED_XL, SPEC, Answer, FakeShell, recorded
+from fake_host import NO_NODE, RECORDED_XL, SPEC, WIN1, Answer, FakeShell, recorded
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,22 +18,9 @@ from harness.host.toolstack.protocol import DomainInfo
 _PID_PATH = "/local/domain/2/image/device-model-pid"
 _READ = f"xenstore-read {_PID_PATH}"
 _QEMU = recorded("ps-of-model")[1].replace("-xen-domid 1 ", "-xen-domid 2 ")
-_WIN1 = DomainInfo(
-    "win1",
-    2,
-    512,
-    1,
-    running=False,
-    blocked=True,
-    paused=False,
-    shutdown=False,
-    dying=False,
-    reason="",
-    cpu_s=1.0,
-)
 
 
-def _lost(answers: Mapping[str, Answer], before: DomainInfo = _WIN1, now: DomainInfo | None = _WIN1) -> str:
+def _lost(answers: Mapping[str, Answer], before: DomainInfo = WIN1, now: DomainInfo | None = WIN1) -> str:
     shell: Any = FakeShell(SPEC, answers)
     toolstack: Any = SimpleNamespace(find=lambda _: now)
     return lost_model(shell, toolstack, before)
@@ -70,7 +57,7 @@ def test_a_domain_that_tells_of_no_process_has_lost_none() -> None:
 
 @pytest.mark.parametrize(
     "now",
-    [None, replace(_WIN1, domid=3), replace(_WIN1, shutdown=True, reason="r"), replace(_WIN1, dying=True)],
+    [None, replace(WIN1, domid=3), replace(WIN1, shutdown=True, reason="r"), replace(WIN1, dying=True)],
 )
 def test_a_model_that_goes_with_its_domain_is_no_loss(now: DomainInfo | None) -> None:
     gone: Mapping[str, Answer] = {_READ: "483\n", "ps -p 483": (1, "", "")}
