@@ -21,19 +21,8 @@ from harness.model import CommandResult
 
 __all__ = ["recorded_into"]
 
-_WANTED = {
-    "xl",
-    "xenstore-read",
-    "xenstore-list",
-    "xenstore-ls",
-    "losetup",
-    "ip",
-    "ps",
-    "ls",
-    "dmesg",
-    "virsh",
-}
-_WANTED |= {"xen-lsevtchn", "df", "brctl", "qemu-img"}
+_WANTED = {"xl", "xenstore-read", "xenstore-list", "xenstore-ls", "xen-lsevtchn", "losetup", "ip", "brctl"}
+_WANTED |= {"ps", "ls", "df", "dmesg", "qemu-img", "virsh"}  # of the system
 _MOST = 1 << 16  # characters of a recording
 
 

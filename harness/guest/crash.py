@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from harness.dump import Crash, crash_in_log
 from harness.dump.xenlog import MARK, TELLS
 from harness.errors import ChannelError, GuestCrashed, GuestError, InfrastructureError
-from harness.guest.fate import model_lost
+from harness.guest.fate import error_of_lost_model
 from harness.guest.guest import Guest
 from harness.host.toolstack.protocol import DomainInfo
 from harness.model import GuestKind
@@ -81,7 +81,7 @@ class CrashWatch:
             if words:
                 raise GuestCrashed(f"{guest.name}: {words}") from after.silence
             raise after.silence
-        if domain is not None and (lost := model_lost(guest.host, domain)) is not None:
+        if domain is not None and (lost := error_of_lost_model(guest.host, domain)) is not None:
             raise lost
 
     @property

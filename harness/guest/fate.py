@@ -7,7 +7,7 @@ from harness.host.devicemodel import lost_model
 from harness.host.host import Host
 from harness.host.toolstack.protocol import DomainInfo
 
-__all__ = ["fate", "model_lost"]
+__all__ = ["error_of_lost_model", "fate"]
 
 
 def fate(
@@ -34,10 +34,10 @@ def fate(
     went = "" if restarting else _went(domain, domid)
     if went:
         return GuestGone(f"{name} {went}; {error}")
-    return model_lost(host, domain, f"; {error}")
+    return error_of_lost_model(host, domain, f"; {error}")
 
 
-def model_lost(host: Host, domain: DomainInfo, also: str = "") -> InfrastructureError | None:
+def error_of_lost_model(host: Host, domain: DomainInfo, also: str = "") -> InfrastructureError | None:
     """What to raise if a domain's device model is gone, None if it is not; ``also`` ends its words."""
     lost = lost_model(host.shell, host.toolstack, domain)
     if not lost:

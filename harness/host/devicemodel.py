@@ -31,7 +31,7 @@ def lost_model(shell: SshShell, toolstack: Toolstack, domain: DomainInfo) -> str
     Raises:
         InfrastructureError: the host does not answer.
     """
-    if domain.shutdown or domain.dying:
+    if domain.ending:
         return ""
     # written by xend and libxl alike, but for a stub domain's
     pid = Xenstore(shell).find(f"/local/domain/{domain.domid}/image/device-model-pid") or ""
@@ -41,6 +41,6 @@ def lost_model(shell: SshShell, toolstack: Toolstack, domain: DomainInfo) -> str
     if domain.domid in served_by(words):
         return ""
     now = toolstack.find(domain.name)
-    if now is None or now.domid != domain.domid or now.shutdown or now.dying:
+    if now is None or now.domid != domain.domid or now.ending:
         return ""
     return f"the device model of {domain.name} (process {pid}) is gone, and its domain still there"

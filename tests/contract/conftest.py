@@ -32,6 +32,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "one_row: does not depend on the toolstack: on the first row only")
     config.addinivalue_line("markers", "rows(toolstack): is about this toolstack alone")
     config.stash[_recorder] = Recorder()
+    if config.getoption("--pv-record") and not config.getoption("--pv-real-xen"):
+        raise pytest.UsageError("--pv-record is for real hosts: what the simulator says is no recording")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -17,8 +17,7 @@ from harness.host.domain import DiskSpec, DomainSpec, NicSpec
 from harness.host.host import Host
 from harness.host.sshlogin import Credentials
 from harness.host.toolstack.choose import Chosen
-from harness.host.toolstack.protocol import DomainInfo
-from harness.host.toolstack.tables import parse_info
+from harness.host.toolstack.tables import parse_info, parse_list
 from harness.host.toolstack.xl import XlToolstack
 from harness.host.xenstore import Xenstore
 from harness.lab import GuestTemplate, HostKind, HostSpec, SecretRef
@@ -40,20 +39,8 @@ def recorded(name: str, folder: str = "xen-4.17") -> tuple[int, str, str]:
 
 
 NO_NODE = recorded("xenstore-read-missing")
-# As toolstacks list the guest of the recorded outputs: it waits for something, as guests mostly do.
-WIN1 = DomainInfo(
-    "win1",
-    2,
-    512,
-    1,
-    running=False,
-    blocked=True,
-    paused=False,
-    shutdown=False,
-    dying=False,
-    reason="",
-    cpu_s=1.0,
-)
+# The guest of the recorded outputs: it waits for something, as guests mostly do.
+WIN1 = parse_list(recorded("xl-list")[1])[-1]
 
 
 class FakeShell:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import fake_host
 from hypothesis import strategies as st
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
@@ -129,7 +130,5 @@ def damaged(draw: st.DrawFn, text: str) -> str:
 
 
 def recorded(name: str, folder: str = "xen-4.17") -> str:
-    """The stdout of a recorded command: between the line with its exit code and stderr."""
-    lines = (FIXTURES / folder / f"{name}.txt").read_text(encoding="utf-8").splitlines(keepends=True)
-    end = lines.index("--- stderr\n") if "--- stderr\n" in lines else len(lines)
-    return "".join(lines[2:end])
+    """The stdout of a recorded command."""
+    return fake_host.recorded(name, folder)[1]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 
 import pytest
-from fake_host import NO_NODE, SPEC, Answer, FakeShell
+from fake_host import NO_NODE, SPEC, WIN1, Answer, FakeShell
 
 from harness.errors import GuestCrashed, GuestHung, InfrastructureError
 from harness.guest.crash import CrashWatch, crash_told
@@ -14,19 +14,7 @@ from harness.host.toolstack.protocol import DomainInfo
 from harness.model import GuestKind
 from harness.operations import DumpFile, EventMark, StopEvents
 
-OURS = DomainInfo(
-    "win1",
-    7,
-    1,
-    1,
-    running=True,
-    blocked=False,
-    paused=False,
-    shutdown=False,
-    dying=False,
-    reason="",
-    cpu_s=1.0,
-)
+OURS = replace(WIN1, domid=7, running=True, blocked=False)
 OTHER = replace(OURS, name="win2", domid=8)
 BUGCHECK = "(XEN) (d{}) XEN|BUGCHECK: ====>\n"
 _HEAD = "DRIVER_IRQL_NOT_LESS_OR_EQUAL: 00000028 00000002 00000000 8235CA3F"

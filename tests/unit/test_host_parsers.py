@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from fake_host import recorded
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -119,9 +120,7 @@ def test_every_lease_is_found_among_others(leases, data):
 
 
 def stdout_of(name: str, folder: str = "xen-4.17") -> str:
-    lines = (FIXTURES / folder / f"{name}.txt").read_text().splitlines(keepends=True)
-    end = lines.index("--- stderr\n") if "--- stderr\n" in lines else len(lines)
-    return "".join(lines[2:end])
+    return recorded(name, folder)[1]
 
 
 def test_the_recorded_tree_of_a_guest_is_read():

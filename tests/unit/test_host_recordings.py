@@ -68,11 +68,10 @@ def test_the_description_of_a_domain_has_its_disks_and_memory(folder: str) -> No
         assert found.disks
 
 
-def test_xenstore_is_read_whole_and_names_the_process_of_each_device_model(folder: str) -> None:
+def test_xenstore_is_read_whole_and_device_models_are_known_by_their_words(folder: str) -> None:
     text = _said(folder, "xenstore-ls-f")[1]
     tree = parse_tree(text)
     assert len(tree) == len(text.splitlines())
-    # the listing is of another moment: what is read there are command lines of this version's QEMU
     models = [line for line in _said(folder, "ps-e-o-o")[1].splitlines() if "-xen-domid" in line]
     assert models
     assert all(len(served_by(line)) == 1 for line in models)

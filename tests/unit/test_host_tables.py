@@ -1,8 +1,7 @@
 """xl's output is read as it was recorded on Xen 4.17."""
 
-from pathlib import Path
-
 import pytest
+from fake_host import recorded
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,14 +17,9 @@ from harness.host.toolstack.tables import (
 )
 from harness.model import XenVersion
 
-RECORDED = Path(__file__).parents[1] / "fixtures" / "xen-4.17"
-
 
 def stdout_of(name: str) -> str:
-    """The stdout of a recorded command: between the line with its exit code and stderr."""
-    lines = (RECORDED / f"{name}.txt").read_text().splitlines(keepends=True)
-    end = lines.index("--- stderr\n") if "--- stderr\n" in lines else len(lines)
-    return "".join(lines[2:end])
+    return recorded(name)[1]
 
 
 def test_a_running_guest_is_read_from_the_list() -> None:
@@ -58,9 +52,7 @@ def test_a_domain_that_goes_down_is_not_taken_for_a_running_one(
 
 
 def test_a_crashed_domain_is_seen() -> None:
-    text = (RECORDED.parent / "stand-in-4.17" / "legacy-all-xl-list-all.txt").read_text()
-
-    assert parse_list("".join(text.splitlines(keepends=True)[2:]))[-1].crashed
+    assert parse_list(recorded("legacy-all-xl-list-all", "stand-in-4.17")[1])[-1].crashed
 
 
 def test_a_long_name_with_blanks_does_not_move_the_columns() -> None:

@@ -9,11 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from xen_runs import run_pvhck
+from xen_runs import assert_free, run_pvhck
 
-from harness.host.area import run_states
 from harness.host.host import Host
-from harness.host.lease import lease_holder
 from harness.model import GuestKind, Outcome
 from harness.results import RunResults, TestResult
 from harness.xenlab import RunningLab
@@ -133,6 +131,5 @@ def test_a_guest_that_crashes_fails_and_is_not_tried_into_green(night: RunResult
 
 @pytest.mark.usefixtures("night")
 def test_the_real_host_is_free_again_and_nothing_is_left_there(xen_host: Host) -> None:
-    assert lease_holder(xen_host.shell) is None
-    assert run_states(xen_host.shell, xen_host.toolstack) == {}
+    assert_free(xen_host)
     assert [domain.name for domain in xen_host.toolstack.domains()] == ["Domain-0"]

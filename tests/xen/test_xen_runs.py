@@ -10,15 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from xen_runs import run_pvhck
+from xen_runs import assert_free, run_pvhck
 
 from harness.guest.guest import Guest, Login
 from harness.guest.provision import login_of, make_guest
-from harness.host.area import RunArea, run_states
+from harness.host.area import RunArea
 from harness.host.domain import DiskSpec
 from harness.host.host import Host
-from harness.host.lease import lease_holder
-from harness.lab import Lab, resolve_secret
+from harness.lab import GuestTemplate, Lab, resolve_secret
 from harness.model import GuestKind, Outcome
 from harness.results import RunResults
 from harness.xenlab import RunningLab
@@ -47,11 +46,6 @@ def _outcomes(results: RunResults) -> dict[str, tuple[Outcome, str]]:
     }
 
 
-def _assert_free(host: Host) -> None:
-    assert lease_holder(host.shell) is None
-    assert run_states(host.shell, host.toolstack) == {}
-
-
 def test_a_run_through_libvirt_passes_and_leaves_nothing(
     xen_lab: RunningLab, xen_host: Host, tmp_path: Path
 ) -> None:
@@ -63,7 +57,7 @@ def test_a_run_through_libvirt_passes_and_leaves_nothing(
     assert _outcomes(results) == dict.fromkeys(_SCENARIOS, (Outcome.PASSED, ""))
     assert {test.toolstack for test in results.tests} == {"libvirt"}
     assert {test.guest.kind for test in results.tests if test.guest} == {GuestKind.STAND_IN}
-    _assert_free(xen_host)
+    assert_free(xen_host)
 
 
 @pytest.fixture
@@ -72,7 +66,7 @@ def owned(xen_host: Host, described: Lab) -> Iterator[Guest]:
     template = described.templates["standin-all"]
     login = login_of(template, {}, lambda ref: resolve_secret(ref).reveal())
     xen_host.shell.check(["mkdir", "-p", _HOME])
-    guest = _made(xen_host, described, login)
+    guest = _made(xen_host, template, login)
     try:
         guest.start()
         guest.wait_ready(guest.deadline(_BOOT_S))
@@ -83,9 +77,9 @@ def owned(xen_host: Host, described: Lab) -> Iterator[Guest]:
         xen_host.shell.check(["rm", "-rf", _HOME])
 
 
-def _made(host: Host, described: Lab, login: Login) -> Guest:
+def _made(host: Host, template: GuestTemplate, login: Login) -> Guest:
     with RunArea(host.shell, "owner") as area:
-        ours = make_guest(host, area, described.templates["standin-all"], 0, login, report=print)
+        ours = make_guest(host, area, template, 0, login, report=print)
         image = f"{_HOME}/win1.qcow2"
         host.shell.check(["mv", ours.domain.disks[0].path, image])
     domain = replace(
@@ -95,7 +89,7 @@ def _made(host: Host, described: Lab, login: Login) -> Guest:
         nics=(replace(ours.domain.nics[0], mac=_MAC),),
         console_log=f"{_HOME}/win1.console",
     )
-    return Guest(host, ours.template, domain, login)
+    return Guest(host, template, domain, login)
 
 
 def test_an_adopted_domain_is_tested_and_stays_as_it_was(
@@ -113,4 +107,4 @@ def test_an_adopted_domain_is_tested_and_stays_as_it_was(
     assert owned.wait_ready(owned.deadline(60)) == boot
     assert owned.domid == domid
     assert [disk.vdev for disk in xen_host.toolstack.disks("win1")] == disks
-    _assert_free(xen_host)
+    assert_free(xen_host)

@@ -7,9 +7,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from harness.host.area import run_states
+from harness.host.host import Host
+from harness.host.lease import lease_holder
 from harness.results import RunResults, load_results
 
-__all__ = ["run_pvhck"]
+__all__ = ["assert_free", "run_pvhck"]
 
 _PVHCK = Path(sys.executable).with_name("pvhck")
 _LIMIT_S = 1500
@@ -29,3 +32,9 @@ def run_pvhck(folder: Path, hosts_ini: str, words: Sequence[str], *, code: int =
     print(ended.stdout)  # noqa: T201  # pytest shows it when a test fails
     assert ended.returncode == code, f"{ended.stdout[-2000:]}{ended.stderr[-2000:]}"
     return load_results(folder / "reports" / "latest")
+
+
+def assert_free(host: Host) -> None:
+    """Nobody holds the host, and no run has anything on it."""
+    assert lease_holder(host.shell) is None
+    assert run_states(host.shell, host.toolstack) == {}

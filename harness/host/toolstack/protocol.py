@@ -106,6 +106,11 @@ class DomainInfo:
         """Whether Xen was told that the domain crashed."""
         return self.reason == "c"
 
+    @property
+    def ending(self) -> bool:
+        """Whether it has shut down, or is being taken away."""
+        return self.shutdown or self.dying
+
 
 @dataclass(frozen=True)
 class BlockDevice:

@@ -80,7 +80,9 @@ def run_channel(session: Session, channel: paramiko.Channel, line: bytes | None)
         rc = _MISTAKE
     with contextlib.suppress(BrokenPipeError, *_LOST):
         silence()
-        if rc != KILLED:  # sshd tells of a signal instead, which paramiko's client takes no notice of
+        # sshd tells of a signal instead, which paramiko's client takes no notice of (seen when xl was killed
+        # on nested 4.17); that any shell lets the command take its place, as bash does, is a guess
+        if rc != KILLED:
             channel.send_exit_status(rc)
     with contextlib.suppress(*_LOST):
         channel.close()
