@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import os
 import sys
 import tempfile
 from collections import Counter
@@ -45,6 +46,7 @@ _CODES = {
     pytest.ExitCode.NO_TESTS_COLLECTED: EXIT_NOTHING,
 }
 
+_OF_THE_USER = "PYTEST_ADDOPTS"
 _COLLECTED = {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED}
 
 
@@ -132,7 +134,7 @@ def run_command(arguments: argparse.Namespace) -> int:
 def run_here(words: Sequence[str], arguments: argparse.Namespace, *, say_if_nothing: bool = True) -> int:
     """A run within this process, with pytest's words; the exit code says how it ended."""
     watcher = _Watcher()
-    code = pytest.main(list(words), plugins=[watcher])
+    code = _pytest(words, watcher)
     if watcher.error is not None:
         raise watcher.error
     if say_if_nothing and watcher.collection is not None and code in _COLLECTED:
@@ -279,19 +281,29 @@ class _Watcher:
 
 def _collect(words: Sequence[str], arguments: argparse.Namespace) -> tuple[Collection | None, int]:
     watcher = _Watcher()
-    code = pytest.main([*words, "--collect-only"], plugins=[watcher])
+    code = _pytest([*words, "--collect-only"], watcher)
     if code not in _COLLECTED or watcher.collection is None:
         return None, _CODES[pytest.ExitCode(code)]
     _say_if_nothing_matches(arguments, watcher.collection.planned)
     return watcher.collection, 0
 
 
+def _pytest(words: Sequence[str], *plugins: object) -> int:
+    """pytest with our words alone: what a user keeps for tests of his own stays out, of workers, too."""
+    kept = os.environ.pop(_OF_THE_USER, None)
+    try:
+        return int(pytest.main(list(words), plugins=list(plugins)))
+    finally:
+        if kept is not None:
+            os.environ[_OF_THE_USER] = kept
+
+
 def _pytest_within(words: list[str], *plugins: object) -> int:
     """pytest, whose end by Ctrl-C goes on to whoever holds the lab and the record."""
-    code = pytest.main(words, plugins=list(plugins))
+    code = _pytest(words, *plugins)
     if code == pytest.ExitCode.INTERRUPTED:
         raise KeyboardInterrupt
-    return int(code)
+    return code
 
 
 def _positive(text: str) -> int:

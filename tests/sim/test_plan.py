@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -13,9 +14,14 @@ from harness.package import make_build
 _PVHCK = (sys.executable, "-c", "import sys; from harness.cli import main; sys.exit(main())")
 
 
-def _plan(*words: object) -> subprocess.CompletedProcess[str]:
+def _plan(*words: object, **env: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*_PVHCK, "plan", *map(str, words)], capture_output=True, text=True, timeout=120, check=False
+        [*_PVHCK, "plan", *map(str, words)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env={**os.environ, **env},
     )
 
 
@@ -48,3 +54,12 @@ def test_warnings_of_the_build_and_of_hosts_ini_are_said(tmp_path: Path) -> None
     warnings = [line for line in planned.stdout.splitlines() if line.startswith("warning: ")]
     assert any("faults" in line for line in warnings), planned.stdout
     assert any("packages of several versions" in line for line in warnings), planned.stdout
+
+
+def test_what_a_user_keeps_for_tests_of_his_own_is_no_word_of_ours(tmp_path: Path) -> None:
+    build = make_build(tmp_path / "build", version="9.1.0.1", arches=(Arch.X64,))
+
+    planned = _plan("--build", build, "-k", "test_xenbus_works", PYTEST_ADDOPTS="--durations=5 --tb=short")
+
+    assert planned.returncode == 0, planned.stderr
+    assert "2 tests: 1 can run, 1 cannot" in planned.stdout
