@@ -24,7 +24,7 @@ from harness.host.toolstack.tables import (
 )
 from harness.host.xenstore import parse_tree
 
-_VERSIONS = ("4.20",)
+_VERSIONS = ("4.14", "4.20")
 
 
 @pytest.fixture(params=_VERSIONS)

@@ -97,7 +97,7 @@ KEPT_DISKS = Quirk(
     "`block-detach` leaves a disk that the guest keeps; before, it is taken by force",
     "xl/xl_block.c, 6df07f9fbe",
     _xen("4.15"),
-    seen=(_xen("4.17"), _xen("4.20")),
+    seen=_REAL,
 )
 
 
