@@ -117,6 +117,11 @@ def test_json_of_another_shape_is_no_description(text: str) -> None:
         parse_json_description(text, "win1")
 
 
+def test_a_description_that_misses_for_want_of_a_device_model_says_so() -> None:
+    with pytest.raises(OutputNotUnderstood, match="device model does not answer"):
+        parse_json_description(stdout_of("model-gone-list-l"), "win1")
+
+
 def test_a_number_of_thousands_of_digits_is_none() -> None:
     text = stdout_of("xl-list").replace("256", "9" * 5000)
     with pytest.raises(OutputNotUnderstood, match="a line cannot be read"):

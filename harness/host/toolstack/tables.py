@@ -158,6 +158,12 @@ def parse_json_description(text: str, name: str) -> Description:
             text=text,
             mend="xl.conf may say output_format=sxp: set it to json",
         ) from error
+    if entries == []:  # with exit code 0: libxl leaves out what QEMU does not tell of (seen on 4.17)
+        raise OutputNotUnderstood(
+            f"xl list -l {name} is empty: the domain's device model does not answer",
+            text=text,
+            mend="see whether its QEMU still runs (ps -e -o args | grep xen-domid); if not, destroy the domain",
+        )
     for entry in entries if isinstance(entries, list) else [entries]:
         config = _object(_object(entry).get("config"))
         if _object(config.get("c_info")).get("name") == name:
