@@ -4,8 +4,10 @@ LOCK := .venv/bin/pip-compile --quiet --generate-hashes --allow-unsafe --strip-e
         --no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
 XEN ?= 4.17
+XEN_TESTS ?= tests/xen tests/contract -m "not slow"
+ON_XEN := $(PY) -m pytest --pv-real-xen --pv-xen $(XEN) --reruns 1 --only-rerun TripleFault --durations=20
 
-.PHONY: demo test demo-xen test-xen check bench lock clean
+.PHONY: demo test demo-xen test-xen test-xen-slow check bench lock clean
 
 demo:
 	@tools/setup.sh runtime
@@ -21,8 +23,11 @@ demo-xen:
 
 test-xen:
 	@tools/setup.sh dev
-	@$(PY) -m pytest tests/xen tests/contract --pv-real-xen --pv-xen $(XEN) \
-	    --reruns 1 --only-rerun TripleFault $(XEN_TESTS)
+	@$(ON_XEN) $(XEN_TESTS)
+
+test-xen-slow:
+	@tools/setup.sh dev
+	@$(ON_XEN) tests/xen tests/contract -m slow
 
 check:
 	@tools/setup.sh dev

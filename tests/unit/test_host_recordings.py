@@ -1,7 +1,7 @@
 """What another version of real Xen said is read as 4.17's is.
 
 The recordings were made by the contract suite itself, on nested Xen:
-``make test-xen XEN=4.20 XEN_TESTS="-m 'not slow' --pv-record FOLDER"``.
+``make test-xen XEN=4.20 XEN_TESTS="tests/contract -m 'not slow' --pv-record FOLDER"``.
 Of each kind of command the longest answer was kept, and the longest that is a failure.
 """
 
