@@ -289,7 +289,7 @@ def _collect(words: Sequence[str], arguments: argparse.Namespace) -> tuple[Colle
 
 
 def _pytest(words: Sequence[str], *plugins: object) -> int:
-    """pytest with our words alone: what a user keeps for tests of his own stays out, of workers, too."""
+    """Run pytest with our words alone: what a user keeps for tests of his own stays out, of workers, too."""
     kept = os.environ.pop(_OF_THE_USER, None)
     try:
         return int(pytest.main(list(words), plugins=list(plugins)))

@@ -162,7 +162,7 @@ def parse_json_description(text: str, name: str) -> Description:
         raise OutputNotUnderstood(
             f"xl list -l {name} is empty: the domain's device model does not answer",
             text=text,
-            mend="see whether its QEMU still runs (ps -e -o args | grep xen-domid); if not, destroy the domain",
+            mend="see whether its QEMU still runs (ps -e -o args | grep xen-domid); without it, destroy it",
         )
     for entry in entries if isinstance(entries, list) else [entries]:
         config = _object(_object(entry).get("config"))

@@ -139,8 +139,11 @@ def _dmesg(process: Process, options: Options) -> int:
 
 
 def _uptime(process: Process, options: Options) -> int:
+    chosen = tuple(
+        _chosen(process, options)
+    )  # all of them before the first line: xen-4.14/xl-uptime-fails.txt
     process.out("Name                                ID Uptime\n")
-    for domain in _chosen(process, options):
+    for domain in chosen:
         started = process.host.hypervisor.booted_at if domain is None else domain.made_at
         name, domid = ("Domain-0", 0) if domain is None else (domain.name, domain.domid)
         process.out(f"{name:<32} {domid:5} {_clock(int(time.time() - started))}\n")
