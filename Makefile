@@ -15,7 +15,7 @@ demo:
 
 test:
 	@tools/setup.sh dev
-	@$(PY) -m pytest tests -m "not xen" -n 2 --dist loadfile
+	@$(PY) -m pytest tests -m "not xen" -n 4 --dist loadfile
 
 demo-xen:
 	@tools/setup.sh runtime
