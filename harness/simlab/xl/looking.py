@@ -139,9 +139,8 @@ def _dmesg(process: Process, options: Options) -> int:
 
 
 def _uptime(process: Process, options: Options) -> int:
-    chosen = tuple(
-        _chosen(process, options)
-    )  # all of them before the first line: xen-4.14/xl-uptime-fails.txt
+    # looked for before the first line is written: xen-4.14/xl-uptime-fails.txt
+    chosen = tuple(_chosen(process, options))
     process.out("Name                                ID Uptime\n")
     for domain in chosen:
         started = process.host.hypervisor.booted_at if domain is None else domain.made_at
