@@ -44,6 +44,7 @@ def test_a_bare_guest_is_not_rebooted_by_acpi(bare_guest: Guest, xl: Toolstack, 
     assert bare_guest.operations.boot_id().boot_id == bare_guest.boot_id
 
 
+@pytest.mark.slow
 def test_the_acpi_button_stops_a_bare_guest_cleanly(bare_guest: Guest, contract_lab):
     mark, boot = bare_guest.operations.event_mark(), bare_guest.boot_id
 
@@ -128,6 +129,7 @@ def test_a_restart_by_the_guest_itself_keeps_the_domain(full_guest: Guest):
     assert (stops.clean, stops.unclean) == (1, 0)
 
 
+@pytest.mark.slow
 def test_a_destroyed_guest_s_log_tells_of_an_unclean_stop(full_guest: Guest):
     mark = full_guest.operations.event_mark()
 
