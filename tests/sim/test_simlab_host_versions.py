@@ -17,8 +17,7 @@ from harness.model import XenVersion
 
 _VERSIONS = ("4.14", "4.20")
 _DOMAIN = re.compile(r"pvhck-contract-[\w-]+|win1")  # the names that the suite gives, and ours
-
-_CAUSE = 8  # lines
+_CAUSE = 8  # lines about the bridge, before those about taking the domain away
 
 # refused by xl itself: nobody has that name, or there is no such file
 _OF_NOBODY = (

@@ -158,9 +158,9 @@ def parse_json_description(text: str, name: str) -> Description:
             text=text,
             mend="xl.conf may say output_format=sxp: set it to json",
         ) from error
-    if entries == []:  # with exit code 0: libxl leaves out what QEMU does not tell of (seen on 4.17)
+    if entries == []:  # exit code 0; seen on 4.17 after its QEMU was killed: model-gone-list-l.txt
         raise OutputNotUnderstood(
-            f"xl list -l {name} is empty: the domain's device model does not answer",
+            f"xl list -l {name} is empty, as where a domain's device model does not answer",
             text=text,
             mend="see whether its QEMU still runs (ps -e -o args | grep xen-domid); without it, destroy it",
         )
